@@ -1,0 +1,96 @@
+"""Every setting of the server, frozen, with its unit and default.
+
+Reading files, environment and flags into a `Config` is in `settings`; nothing below `server` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Policy(Enum):
+    """What happens to a slow consumer of a room once its outbox is over its limit."""
+
+    DISCONNECT = "disconnect"  # BYE 405
+    DROP = "drop"  # the oldest messages of the room go, announced by GAP
+    LATEST = "latest"  # only the newest message of the room waits, the rest is announced by GAP
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOptions:
+    """Options of the rooms of one namespace (the part of a room's name before the first ':')."""
+
+    history: int = 1000  # messages kept per room
+    history_bytes: int = 4 * MIB  # bytes of messages kept per room
+    history_seconds: int = 3600  # an empty room's history is kept this long
+    members: int = 0  # most members, 0 for no limit of its own
+    policy: Policy = Policy.DISCONNECT
+    coalesce_ms: int = 0  # a fixed tick for games; 0: as soon as the loop iteration ends
+    presence_members: int = 500  # above this many members only the count is kept up to date
+    presence_ms: int = 200  # presence changes are gathered this long before they are pushed
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One server's settings."""
+
+    # where it listens
+    host: str = "127.0.0.1"
+    port: int = 9999  # 0 lets the kernel choose
+    unix: str | None = None  # path of a Unix socket, beside or instead of the port
+    tls_cert: str | None = None  # PEM file
+    tls_key: str | None = None  # PEM file
+    allow_insecure_bind: bool = False  # a public address without authentication and TLS
+    origins: tuple[str, ...] = ()  # browser origins allowed besides the page's own; "*" for any
+    backlog: int = 4096  # connections the kernel may hold for us: 5,000 at once took 1.7 s with 100
+    node: str = ""  # this server's name in CONNECT results; empty: one is made at start
+
+    # connections
+    max_connections: int = 0  # 0: as many as RLIMIT_NOFILE leaves room for
+    connections_per_address: int = 256
+    exempt_addresses: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # from connections_per_address
+    connect_seconds: float = 10.0  # from accept to CONNECT
+    ping_ms: int = 25_000  # silence after which the server sends PING; after twice that BYE 406
+    linger_seconds: float = 2.0  # how long a closing connection may take the rest
+
+    # what a client may send
+    max_frame: int = 16 * KIB  # bytes: a long chat line; media go over HTTP
+    max_depth: int = 32  # nesting of a msgpack value
+    max_elements: int = 4096  # elements in one frame, all levels together
+    max_rooms: int = 100  # rooms a session may be in
+    rate_limits: bool = True  # False is for laboratories (`--limits off`)
+
+    # what waits for a client
+    outbox_bytes: int = 1 * MIB  # per connection
+    total_bytes: int = 256 * MIB  # over all connections, shared frames counted once
+    batch_bytes: int = 512 * KIB  # of one room between two flushes; beyond it PUBLISH gets 101
+    sndbuf: int = 128 * KIB  # SO_SNDBUF, or a stalled reader hides megabytes in the kernel
+    notsent_lowat: int = 64 * KIB  # TCP_NOTSENT_LOWAT
+
+    # the flush
+    backend: str = "raw"  # "raw": send on the descriptor; "transport": the transport's own write
+    flush_budget_ms: float = 2.0  # the flush may hold back this long when messages come fast; 0: never
+    flush_sends: int = 512  # descriptors served before the loop gets its turn
+    flush_ms: float = 2.0  # ... or time spent
+
+    # rooms
+    rooms: Mapping[str, RoomOptions] = field(default_factory=lambda: {"default": RoomOptions()})
+    history_total_bytes: int = 256 * MIB  # messages kept over all rooms
+    idempotency_seconds: int = 300  # a key is remembered this long at least
+    idempotency_bytes: int = 64 * MIB  # keys kept over all rooms; beyond it a PUBLISH with key gets 101
+    drain_seconds: float = 10.0  # how long SIGTERM or Ctrl-C may take
+
+    def room(self, name: str) -> RoomOptions:
+        """The options of the room's namespace, or those of "default"."""
+        namespace, colon, _ = name.partition(":")
+        if colon and namespace in self.rooms:
+            return self.rooms[namespace]
+        return self.rooms.get("default", DEFAULT_ROOM)
+
+
+DEFAULT_ROOM = RoomOptions()
