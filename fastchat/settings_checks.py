@@ -1,0 +1,117 @@
+"""Refuse a `Config` that cannot work: values out of bounds and fields that contradict each other."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from math import inf
+
+from fastchat.config import KIB, MIB, Config, RoomOptions
+from fastchat.errors import ConfigError
+
+DAY = 86_400  # seconds
+BACKENDS = ("raw", "transport")
+UNIX_PATH = 107  # bytes that sockaddr_un holds, without the final zero (unix(7))
+ORIGIN = re.compile(r"https?://[^/\s]+")
+
+CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "port": (0, 65_535),
+    "backlog": (1, 65_535),
+    "drain_seconds": (0, 3_600),
+    "max_connections": (0, inf),
+    "connections_per_address": (1, inf),
+    "connect_seconds": (0.1, 3_600),
+    "ping_ms": (100, DAY * 1000),
+    "linger_seconds": (0, 60),
+    "max_frame": (1 * KIB, 1 * MIB),  # PROTOCOL.md, "Framing"
+    "max_depth": (2, 100),  # deeper values exhaust the stack of many clients' decoders
+    "max_elements": (16, 1_000_000),
+    "max_rooms": (1, inf),
+    "outbox_bytes": (8 * KIB, inf),
+    "total_bytes": (8 * KIB, inf),
+    "batch_bytes": (4 * KIB, inf),
+    "sndbuf": (4 * KIB, 64 * MIB),
+    "notsent_lowat": (4 * KIB, 64 * MIB),
+    "flush_budget_ms": (0, 1_000),
+    "flush_sends": (1, inf),
+    "flush_ms": (0.1, 1_000),
+    "history_total_bytes": (0, inf),
+    "idempotency_seconds": (300, 30 * DAY),  # PROTOCOL.md promises 5 minutes at least
+    "idempotency_bytes": (0, inf),
+}
+ROOM_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "history": (0, 1_000_000),
+    "history_bytes": (0, inf),
+    "history_seconds": (0, 365 * DAY),
+    "members": (0, inf),
+    "coalesce_ms": (0, 10_000),
+    "presence_members": (0, inf),
+    "presence_ms": (0, 60_000),
+}
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for the first thing that cannot work, saying what to change."""
+    _within(config, CONFIG_BOUNDS, "")
+    for namespace, options in config.rooms.items():
+        _within(options, ROOM_BOUNDS, f"rooms.{namespace}.")
+    _check_listen(config)
+    _check_bytes(config)
+
+
+def _within(settings: Config | RoomOptions, bounds: Mapping[str, tuple[float, float]], prefix: str) -> None:
+    for field in fields(settings):
+        if field.name not in bounds:
+            continue
+        low, high = bounds[field.name]
+        value = getattr(settings, field.name)
+        if not low <= value <= high:
+            limit = f"at least {low:,}" if value < low else f"at most {high:,}"
+            raise ConfigError(f"{prefix}{field.name} is {value:,} but must be {limit}")
+
+
+def _check_listen(config: Config) -> None:
+    if config.tls_cert and not config.tls_key:
+        raise ConfigError("tls_cert is set but tls_key is not: TLS needs both files")
+    if config.tls_key and not config.tls_cert:
+        raise ConfigError("tls_key is set but tls_cert is not: TLS needs both files")
+    if config.unix and len(config.unix.encode()) > UNIX_PATH:
+        raise ConfigError(
+            f"unix: the path is longer than {UNIX_PATH} bytes, the most that fits a Unix socket"
+        )
+    for origin in config.origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ConfigError(f"origins: {origin!r} is not an origin like https://chat.example.org, or *")
+    for network in config.exempt_addresses:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"exempt_addresses: {error}") from error
+    if config.backend not in BACKENDS:
+        choices = ", ".join(map(repr, BACKENDS))
+        raise ConfigError(f"backend is {config.backend!r} but must be one of {choices}")
+
+
+def _check_bytes(config: Config) -> None:
+    if config.batch_bytes < 2 * config.max_frame:
+        raise ConfigError(
+            f"batch_bytes ({config.batch_bytes:,}) must be at least twice max_frame ({config.max_frame:,}),"
+            " or the longest message a client may send would never pass"
+        )
+    if config.outbox_bytes < 2 * config.batch_bytes:
+        raise ConfigError(
+            f"outbox_bytes ({config.outbox_bytes:,}) must be at least twice batch_bytes"
+            f" ({config.batch_bytes:,}), or one full flush makes every member a slow consumer"
+        )
+    if config.total_bytes < config.outbox_bytes:
+        raise ConfigError(
+            f"total_bytes ({config.total_bytes:,}) must be at least outbox_bytes ({config.outbox_bytes:,})"
+        )
+    for namespace, options in config.rooms.items():
+        if options.history_bytes > config.history_total_bytes:
+            raise ConfigError(
+                f"rooms.{namespace}.history_bytes ({options.history_bytes:,}) is more than"
+                f" history_total_bytes ({config.history_total_bytes:,}), the limit over all rooms"
+            )
