@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 VERSION = 1  # the highest protocol version this package speaks
+HISTORY_LIMIT = 100  # messages, when HISTORY names no limit
+PRESENCE_LIMIT = 100  # members, when PRESENCE names no limit
 
 
 class Op(IntEnum):
@@ -51,21 +53,21 @@ Position: TypeAlias = tuple[str, int]  # (epoch, offset): where a client stands 
 
 class Connect(NamedTuple):
     id: int
-    version: int
-    token: str | None
-    name: str | None  # as sent; the hub normalises and checks it
-    resume: str | None
-    client: str | None
-    rooms: Mapping[str, Position | None]
+    version: int = VERSION
+    token: str | None = None
+    name: str | None = None  # as sent; the hub normalises and checks it
+    resume: str | None = None
+    client: str | None = None
+    rooms: Mapping[str, Position | None] = {}  # names as sent; the hub checks them one by one
 
 
 class Join(NamedTuple):
     id: int
     room: str
-    since: Position | None
-    history: int
-    presence: bool
-    token: str | None
+    since: Position | None = None
+    history: int = 0  # newest messages wanted when there is no recovery
+    presence: bool = False
+    token: str | None = None
 
 
 class Leave(NamedTuple):
@@ -77,31 +79,31 @@ class Publish(NamedTuple):
     id: int
     room: str
     data: bytes  # msgpack, as it came
-    key: str | None
-    echo: bool
-    ephemeral: bool
-    ttl_ms: int  # 0: does not expire
+    key: str | None = None
+    echo: bool = True
+    ephemeral: bool = False
+    ttl_ms: int = 0  # 0: does not expire
 
 
 class Direct(NamedTuple):
     id: int
     user: str
     data: bytes
-    key: str | None
+    key: str | None = None
 
 
 class History(NamedTuple):
     id: int
     room: str
-    after: int | None
-    before: int | None
-    limit: int
+    after: int | None = None
+    before: int | None = None  # at most one of the two is given
+    limit: int = HISTORY_LIMIT
 
 
 class Presence(NamedTuple):
     id: int
     room: str
-    limit: int
+    limit: int = PRESENCE_LIMIT
 
 
 class State(NamedTuple):
@@ -132,4 +134,103 @@ class Pong(NamedTuple):
 
 Command: TypeAlias = (
     Connect | Join | Leave | Publish | Direct | History | Presence | State | Block | Signal | Ping | Pong
+)
+
+
+class Result(NamedTuple):
+    id: int
+    body: Mapping[str, Any]
+
+
+class Error(NamedTuple):
+    id: int  # 0: not about a command that asked for a reply
+    code: int  # one of `Code`, or of a later version
+    text: str
+    retry_ms: int | None = None
+    field: str | None = None
+
+
+class Message(NamedTuple):
+    room: str
+    offset: int  # 0: not stored
+    ts: int  # ms since 1970
+    user: str
+    data: Any
+    opts: Mapping[str, Any]
+
+
+class Member(NamedTuple):
+    user: str
+    state: Mapping[Any, Any] | None
+    since: int  # ms since 1970
+
+
+class PresencePush(NamedTuple):
+    room: str
+    joined: tuple[Member, ...]
+    left: tuple[str, ...]
+    members: int  # in the room now
+
+
+class DirectPush(NamedTuple):
+    ts: int
+    user: str
+    data: Any
+    opts: Mapping[str, Any]
+
+
+class Change(NamedTuple):
+    room: str
+    offset: int
+    ts: int
+    user: str
+    kind: str  # "edit", "delete", "react", or of a later version
+    target: int
+    value: Any
+
+
+class Notice(NamedTuple):
+    room: str
+    action: str
+    user: str
+    seconds: int | None = None
+    reason: str | None = None
+    by: str | None = None
+
+
+class Gap(NamedTuple):
+    room: str
+    start: int  # the first offset that will not come
+    end: int  # ... and the last
+    why: str  # "slow", "hidden", "expired"
+
+
+class PingPush(NamedTuple):
+    time: int
+
+
+class SignalPush(NamedTuple):
+    user: str
+    data: Any
+
+
+class Bye(NamedTuple):
+    code: int
+    text: str
+    reconnect: bool = False
+    after_ms: int | None = None
+
+
+Push: TypeAlias = (
+    Result
+    | Error
+    | Message
+    | PresencePush
+    | DirectPush
+    | Change
+    | Notice
+    | Gap
+    | PingPush
+    | SignalPush
+    | Bye
 )
