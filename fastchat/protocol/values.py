@@ -5,10 +5,13 @@ Invariant: `load` is given only what `scan` has let through; with those the libr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
+from msgpack import Timestamp
+
+__all__ = ["Timestamp", "array_of", "ext_of", "load", "load_with", "map_of", "pack"]
 
 
 def pack(value: object) -> bytes:
@@ -23,6 +26,30 @@ def pack(value: object) -> bytes:
 def load(payload: bytes) -> Any:
     """Decode a scanned value; of duplicate keys the last one counts."""
     return msgpack.unpackb(payload, strict_map_key=False)
+
+
+def load_with(
+    payload: bytes, pairs: Callable[[list[tuple[Any, Any]]], Any], ext: Callable[[int, bytes], Any]
+) -> Any:
+    """Decode a scanned value, making maps with `pairs(pairs)` and exts with `ext(type, body)`.
+
+    An ext of type -1 becomes a `Timestamp` all the same.
+    """
+    return msgpack.unpackb(payload, strict_map_key=False, object_pairs_hook=pairs, ext_hook=ext)
+
+
+def ext_of(type: int, body: bytes) -> bytes:
+    """Make an ext of any type, -128 to 127: the library refuses the negative ones."""
+    size = len(body)
+    if size in (1, 2, 4, 8, 16):
+        head = bytes((0xD3 + size.bit_length(),))
+    elif size < 2**8:
+        head = bytes((0xC7, size))
+    elif size < 2**16:
+        head = b"\xc8" + size.to_bytes(2, "big")
+    else:
+        head = b"\xc9" + size.to_bytes(4, "big")
+    return head + type.to_bytes(1, "big", signed=True) + body
 
 
 def array_of(items: Sequence[bytes]) -> bytes:
