@@ -1,14 +1,12 @@
-"""Build the Cython modules; without a C compiler the pure twins serve, unless FASTCHAT_REQUIRE_EXT=1."""
+"""Build the Cython modules; without a C compiler the pure twins serve, unless FASTCHAT_REQUIRE_EXT=1.
+
+FASTCHAT_PURE=1 builds none. FASTCHAT_CFLAGS replaces the compiler's flags, for sanitizers and debuggers.
+"""
 
 import os
+from pathlib import Path
 
 from setuptools import Extension, setup
-
-MODULES = {
-    "fastchat._broadcast": "fastchat/_broadcast.pyx",
-    "fastchat.protocol._framing": "fastchat/protocol/_framing.pyx",
-    "fastchat.protocol._codec": "fastchat/protocol/_codec.pyx",
-}
 
 
 def extensions() -> list[Extension]:
@@ -22,10 +20,16 @@ def extensions() -> list[Extension]:
             raise
         return []
     flags = os.environ.get("FASTCHAT_CFLAGS", "-O3").split()
+    link_flags = [flag for flag in flags if "sanitize" in flag]
     sources = [
-        Extension(name, [path], extra_compile_args=flags, extra_link_args=[f for f in flags if "sanitize" in f])
-        for name, path in MODULES.items()
-        if os.path.exists(path)
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            [path.as_posix()],
+            include_dirs=["fastchat"],
+            extra_compile_args=flags,
+            extra_link_args=link_flags,
+        )
+        for path in sorted(Path("fastchat").rglob("*.pyx"))
     ]
     built = cythonize(sources, language_level=3, build_dir="build/cython")
     for extension in built:
