@@ -21,7 +21,7 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "backlog": (1, 65_535),
     "drain_seconds": (0, 3_600),
     "max_connections": (0, inf),
-    "connections_per_address": (1, inf),
+    "connections_per_address": (0, inf),
     "connect_seconds": (0.1, 3_600),
     "ping_ms": (100, DAY * 1000),
     "linger_seconds": (0, 60),
@@ -86,7 +86,7 @@ def _check_listen(config: Config) -> None:
             raise ConfigError(f"origins: {origin!r} is not an origin like https://chat.example.org, or *")
     for network in config.exempt_addresses:
         try:
-            ipaddress.ip_network(network)
+            ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise ConfigError(f"exempt_addresses: {error}") from error
     if config.backend not in BACKENDS:
