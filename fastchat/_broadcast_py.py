@@ -1,0 +1,380 @@
+"""The broadcast core in Python: the twin of `_broadcast.pyx`, and the clearer statement of what both do.
+
+Every frame has a place in one global order, given by the put that made it. A round freezes what gathered in
+the due fan-outs and outboxes; each outbox then gets its share of the frozen frames, sorted by that order, in
+one write. What a connection does not take waits in its queue as references to the same frames.
+
+Invariant: a frame counts once in `Broadcaster.total`, for as long as a round, an outbox or a queue holds it;
+what the transport holds counts for each connection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+from fastchat._broadcast_base import CLOCK_SENDS, HAND_BYTES, Faults, Sink, Stats, Wire
+from fastchat._broadcast_queue import Frame, Gap, Run, merged, oldest, sieve, stale, superseded
+from fastchat._broadcast_rooms import Fanout, Outbox, framed
+from fastchat.config import Policy
+
+__all__ = ["Broadcaster", "Fanout", "Outbox"]
+
+
+class Broadcaster:
+    """All outboxes and fan-outs of one server, and their flush."""
+
+    def __init__(
+        self,
+        *,
+        wake: Callable[[], None],
+        to_json: Callable[[bytes], bytes],
+        clock: Callable[[], float],
+        outbox_bytes: int,
+        total_bytes: int,
+        batch_bytes: int,
+        flush_sends: int = 512,
+        flush_seconds: float = 0.002,
+    ) -> None:
+        self.total = 0  # bytes held, shared frames once
+        self._wake = wake
+        self._to_json = to_json
+        self._clock = clock
+        self._outbox_bytes = outbox_bytes
+        self._total_bytes = total_bytes
+        self._batch_bytes = batch_bytes
+        self._flush_sends = flush_sends
+        self._flush_seconds = flush_seconds
+        self._hand = min(HAND_BYTES, outbox_bytes // 4)
+        self._order = 0  # of the last put
+        self._doomed = 0  # handed bytes of connections that were cut: they go with the connection
+        self._armed = self._flushing = False
+        self._ready: dict[Fanout, None] = {}  # have a batch, due now
+        self._ticking: dict[Fanout, None] = {}  # have a batch, due at their tick
+        self._gathered: list[Outbox] = []
+        self._round: deque[Outbox] = deque()  # not served yet
+        self._frozen: list[Frame] = []
+        self._holders: dict[Outbox, None] = {}  # have bytes pending
+        self._slow: list[Outbox] = []
+        self._done: list[Outbox] = []
+        self._broken: list[tuple[Outbox, int]] = []
+        self._errors: list[Exception] = []
+        self._counts = dict.fromkeys(Stats._fields, 0)
+        self._faults: Faults | None = None
+
+    def outbox(self, sink: Sink, wire: Wire, fd: int = -1) -> Outbox:
+        """A connection's outbox; `fd` (non-blocking, no TLS) allows sends on the descriptor itself."""
+        return Outbox(self, sink, wire, fd)
+
+    def fanout(self, policy: Policy, gap: Callable[[int, int, str], bytes], coalesce: float = 0.0) -> Fanout:
+        """A room; `gap(from, to, why)` makes the GAP payload, `coalesce` is its tick in seconds."""
+        return Fanout(self, policy, gap, coalesce)
+
+    @property
+    def waiting(self) -> bool:
+        """Would a flush have something to do, whatever the time?"""
+        return bool(self._ready or self._gathered or self._round)
+
+    @property
+    def dirty(self) -> bool:
+        """Is anything queued at all, rooms that wait for their tick included?"""
+        return self.waiting or bool(self._ticking)
+
+    def next_due(self, now: float) -> float | None:
+        """When the next tick of a room with something queued is due, on the clock; None: there is none."""
+        return max(now, min(room._due for room in self._ticking)) if self._ticking else None
+
+    @property
+    def messages(self) -> int:
+        """Puts on all fan-outs since the start."""
+        return self._counts["messages"]
+
+    @property
+    def deliveries(self) -> int:
+        """Frames of fan-outs taken by kernel or transport since the start, once per member."""
+        return self._counts["deliveries"]
+
+    @property
+    def sends(self) -> int:
+        """Sends on descriptors and writes to transports since the start."""
+        return self._counts["sends"] + self._counts["writes"]
+
+    def watch(self) -> None:
+        """Call `wake` again at the next put: for a flusher that holds back and looks again when more comes."""
+        self._armed = False
+
+    def stats(self) -> Stats:
+        """The counters."""
+        return Stats(**self._counts)
+
+    def flush(self, now: float) -> bool:
+        """Send what gathered; True: the fairness limit cut it short, call again in the next iteration.
+
+        Every sink is served before an ExceptionGroup of what sinks and gaps raised is raised.
+        """
+        if self._flushing:
+            return True
+        self._flushing, self._armed = True, False
+        try:
+            if not self._round:
+                self._freeze(now)
+            self._serve_some(now)
+            if not self._round:
+                self._release(self._frozen)
+                self._frozen = []
+                self._balance()
+        finally:
+            self._flushing = False
+        self._call()
+        errors, self._errors = self._errors, []
+        if self._ready or self._gathered or errors:
+            self._arm()
+        if errors:
+            raise ExceptionGroup("sinks or gaps failed", errors)
+        return bool(self._round)
+
+    def _inject(
+        self, seed: int, partial: int = 0, again: int = 0, interrupt: int = 0, broken: int = 0
+    ) -> None:
+        """For tests: make sends fail deterministically, rates per mille."""
+        self._faults = Faults(seed, partial, again, interrupt, broken)
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            self._wake()
+
+    def _next(self) -> int:
+        self._order += 1
+        return self._order
+
+    def _hold(self, frame: Frame) -> Frame:
+        if not frame.holders:
+            self.total += len(frame.data)
+        frame.holders += 1
+        return frame
+
+    def _release(self, frames: Iterable[Frame | Gap]) -> None:
+        for frame in frames:
+            if isinstance(frame, Gap):
+                continue
+            frame.holders -= 1
+            if not frame.holders:
+                self.total -= len(frame.data)
+
+    def _freeze(self, now: float) -> None:
+        rooms = [*self._ready, *(room for room in self._ticking if room._due <= now)]
+        self._ready = {}
+        todo: dict[Outbox, None] = {}
+        for room in rooms:
+            self._ticking.pop(room, None)
+            for wire, batch in room._freeze():
+                self._frozen += batch.frames
+                whole = Run(batch.frames)
+                members = ((outbox, since, self._order) for outbox, since in room._members[wire].items())
+                for outbox, since, until in chain(batch.left, members):
+                    self._give(todo, outbox, whole, max(since, outbox._floor), until, batch.skips.get(outbox))
+        gathered, self._gathered = self._gathered, []
+        for outbox in gathered:
+            outbox._gathered = False
+            todo[outbox] = None
+            if outbox._mine:
+                self._frozen += outbox._mine
+                outbox._share.append(Run(outbox._mine))
+                outbox._mine, outbox._mine_bytes = [], 0
+        self._counts["rounds"] += bool(todo)
+        self._round.extend(todo)
+
+    def _give(
+        self,
+        todo: dict[Outbox, None],
+        outbox: Outbox,
+        run: Run,
+        since: int,
+        until: int,
+        skip: set[int] | None,
+    ) -> None:
+        frames = run.frames
+        if outbox.closed or outbox._over:
+            return
+        if skip or since >= frames[0].order or until < frames[-1].order:
+            skip = skip or set()
+            frames = [frame for frame in frames if since < frame.order <= until and frame.order not in skip]
+            if not frames:
+                return
+            run = Run(frames)
+        outbox._share.append(run)
+        todo[outbox] = None
+
+    def _serve_some(self, now: float) -> None:
+        deadline = self._clock() + self._flush_seconds
+        served = 0
+        while self._round:
+            outbox = self._round.popleft()
+            if outbox.closed:
+                continue
+            self._serve(outbox, now)
+            served += 1
+            if served >= self._flush_sends or (served % CLOCK_SENDS == 0 and self._clock() >= deadline):
+                break
+
+    def _serve(self, outbox: Outbox, now: float) -> None:
+        share, outbox._share = outbox._share, []
+        if outbox._queue and not outbox._paused:
+            self._sieve(outbox, "expired", "expired", stale(now))
+        if share:
+            self._deliver(outbox, share[0] if len(share) == 1 else merged(share))
+        else:
+            self._drain(outbox, 0)
+        if outbox._queue:
+            self._limit(outbox)
+        self._finish(outbox)
+
+    def _finish(self, outbox: Outbox) -> None:
+        if outbox._ending and not (outbox._ended or outbox._queue or outbox._gathered):
+            outbox._ended = True
+            self._done.append(outbox)
+
+    def _deliver(self, outbox: Outbox, run: Run) -> None:
+        sent = 0
+        if not outbox._queue and not outbox._paused:
+            data = run.joined
+            if outbox._fd >= 0:
+                sent = self._send(outbox, data)
+            if sent < 0:
+                return
+            if len(data) - sent <= self._hand:
+                self._counts["deliveries"] += sum(frame.room is not None for frame in run.frames)
+                if sent < len(data):
+                    self._write(outbox, data[sent:])
+                return
+        for frame in run.frames:
+            if not outbox._queue and sent >= len(frame.data):
+                sent -= len(frame.data)
+                self._counts["deliveries"] += frame.room is not None
+                continue
+            outbox._queue.append(self._hold(frame))
+            outbox.pending += len(frame.data)
+        self._holders[outbox] = None
+        self._drain(outbox, sent)
+
+    def _drain(self, outbox: Outbox, sent: int) -> None:
+        """Hand the queue to the transport until it pauses; of the first frame `sent` bytes are out."""
+        queue = outbox._queue
+        while queue and not outbox._paused:
+            parts: list[bytes] = []
+            size = 0
+            while queue and (not parts or size + len(getattr(queue[0], "data", b"")) <= self._hand):
+                item = queue.popleft()
+                parts.append(self._gap(outbox, item) if isinstance(item, Gap) else item.data)
+                size += len(parts[-1])
+                if isinstance(item, Frame):
+                    outbox.pending -= len(item.data)
+                    self._release((item,))
+                    self._counts["deliveries"] += item.room is not None
+            self._write(outbox, b"".join(parts)[sent:])
+            sent = 0
+
+    def _gap(self, outbox: Outbox, gap: Gap) -> bytes:
+        try:
+            return framed(gap.room.gap(gap.start, gap.end, gap.why), outbox.wire, self._to_json)
+        except Exception as error:
+            self._errors.append(error)
+            return b""
+
+    def _send(self, outbox: Outbox, data: bytes) -> int:
+        """How many bytes the kernel took; -1: the descriptor refused."""
+        counts = self._counts
+        while True:
+            counts["sends"] += 1
+            try:
+                size = self._faults.draw(len(data)) if self._faults else len(data)
+                sent = os.write(outbox._fd, data[:size])
+            except InterruptedError:
+                continue
+            except BlockingIOError:
+                counts["again"] += 1
+                return 0
+            except OSError as error:
+                self._fail(outbox, error.errno or 0)
+                return -1
+            counts["bytes"] += sent
+            counts["partial"] += sent < len(data)
+            return sent
+
+    def _write(self, outbox: Outbox, data: bytes) -> None:
+        size = len(data)
+        self._counts["writes"] += 1
+        self._counts["bytes"] += size
+        outbox._handed += size
+        outbox.pending += size
+        self.total += size
+        self._holders[outbox] = None
+        try:
+            outbox._sink.write(data)
+        except Exception as error:
+            self._errors.append(error)
+            self._fail(outbox, getattr(error, "errno", None) or 0)
+        if not outbox._paused:
+            outbox._returned()
+
+    def _fail(self, outbox: Outbox, number: int) -> None:
+        outbox.clear()
+        outbox._ending = outbox._ended = True
+        for room in list(outbox._rooms):
+            room._forget(outbox)
+        self._counts["failed"] += 1
+        self._broken.append((outbox, number))
+
+    def _sieve(self, outbox: Outbox, why: str, counter: str, drop: Callable[[Frame], bool | None]) -> None:
+        gone = sieve(outbox._queue, why, drop)
+        outbox.pending -= sum(len(frame.data) for frame in gone)
+        self._release(gone)
+        self._counts[counter] += len(gone)
+
+    def _limit(self, outbox: Outbox) -> None:
+        self._sieve(outbox, "slow", "superseded", superseded(outbox._queue))
+        self._sieve(outbox, "slow", "dropped", oldest(outbox.pending - self._outbox_bytes))
+        if outbox.pending > self._outbox_bytes:
+            self._cut(outbox, "slow")
+
+    def _balance(self) -> None:
+        if self.total - self._doomed <= self._total_bytes:
+            return
+        for outbox in sorted(self._holders, key=lambda outbox: outbox.pending, reverse=True):
+            if self.total - self._doomed <= self._total_bytes:
+                return
+            if outbox._queue or not outbox._doomed:
+                self._cut(outbox, "cut")
+
+    def _cut(self, outbox: Outbox, counter: str) -> None:
+        outbox.clear()
+        self._counts[counter] += 1
+        self._doomed += outbox._handed - outbox._doomed
+        outbox._doomed = outbox._handed
+        if outbox._ending:
+            self._finish(outbox)
+            return
+        outbox._over = True
+        self._slow.append(outbox)
+
+    def _call(self) -> None:
+        slow, self._slow = self._slow, []
+        done, self._done = self._done, []
+        broken, self._broken = self._broken, []
+        for outbox, number in broken:
+            self._guard(outbox, outbox._sink.failed, number)
+        for outbox in slow:
+            self._guard(outbox, outbox._sink.slow)
+        for outbox in done:
+            self._guard(outbox, outbox._sink.ended)
+
+    def _guard(self, outbox: Outbox, call: Callable[..., None], *arguments: int) -> None:
+        if outbox.closed:
+            return
+        try:
+            call(*arguments)
+        except Exception as error:
+            self._errors.append(error)

@@ -1,0 +1,256 @@
+"""Outboxes and fan-outs of the pure twin: what gathers there until the next round.
+
+Invariant: an outbox is among a fan-out's members exactly while the fan-out is among the outbox's rooms.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from fastchat._broadcast_base import Sink, Wire
+from fastchat._broadcast_queue import Frame, Queue, Run
+from fastchat.config import Policy
+
+if TYPE_CHECKING:
+    from fastchat._broadcast_py import Broadcaster
+
+
+def framed(payload: bytes, wire: int, to_json: Callable[[bytes], bytes]) -> bytes:
+    """The payload as one frame: PROTOCOL "Framing"; RFC 6455 section 5.2 with the shortest length."""
+    if wire == Wire.TCP:
+        return len(payload).to_bytes(4, "big") + payload
+    first = b"\x82"
+    if wire == Wire.WS_JSON:
+        first, payload = b"\x81", to_json(payload)
+    size = len(payload)
+    if size < 126:
+        return first + size.to_bytes(1, "big") + payload
+    if size < 1 << 16:
+        return first + b"\x7e" + size.to_bytes(2, "big") + payload
+    return first + b"\x7f" + size.to_bytes(8, "big") + payload
+
+
+class Batch:
+    """What gathered in a fan-out for one wire, and who does not get all of it."""
+
+    __slots__ = ("frames", "left", "skips")
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.left: list[tuple[Outbox, int, int]] = []  # members removed meanwhile: from order, to order
+        self.skips: dict[Outbox, set[int]] = {}
+
+
+class Outbox:
+    """What waits for one connection."""
+
+    __slots__ = (
+        "wire", "closed", "pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
+        "_floor", "_rooms", "_mine", "_mine_bytes", "_share", "_queue", "_handed", "_doomed", "_gathered",
+    )  # fmt: skip
+
+    def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
+        self.wire = wire
+        self.closed = False
+        self.pending = 0  # bytes waiting in the queue or with the transport
+        self._core = core
+        self._sink = sink
+        self._fd = fd
+        self._paused = False
+        self._ending = self._ended = False
+        self._over = False  # cut: nothing is accepted until clear()
+        self._floor = 0  # frames up to this order were forgotten
+        self._rooms: dict[Fanout, None] = {}
+        self._mine: list[Frame] = []  # private frames of the next round
+        self._mine_bytes = 0
+        self._share: list[Run] = []  # of the round under way
+        self._queue: Queue = deque()
+        self._handed = 0  # bytes with a transport that has paused us
+        self._doomed = 0  # of these, what goes because we were cut
+        self._gathered = False  # in the next round
+
+    def put(self, payload: bytes) -> None:
+        """Queue one payload, framed for this wire."""
+        self.put_raw(framed(payload, self.wire, self._core._to_json))
+
+    def put_raw(self, frame: bytes) -> None:
+        """Queue bytes that are framed already."""
+        if self._ending or self._over or self.closed:
+            return
+        core = self._core
+        core._counts["replies"] += 1
+        if self.pending + self._mine_bytes > core._outbox_bytes:
+            core._cut(self, "slow")
+            self._gather()
+            return
+        self._mine.append(core._hold(Frame(frame, core._next())))
+        self._mine_bytes += len(frame)
+        self._gather()
+
+    def pause(self) -> None:
+        """The transport holds bytes: nothing more may be sent."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The transport holds nothing any more."""
+        self._paused = False
+        self._returned()
+        if self._queue:
+            self._gather()
+
+    def clear(self) -> None:
+        """Forget what waits; what kernel or transport have begun is theirs."""
+        core = self._core
+        self._floor = core._order
+        core._release(self._mine)
+        self._share, self._mine, self._mine_bytes = [], [], 0
+        core._release(self._queue)
+        self._queue.clear()
+        self.pending = self._handed
+        self._over = False
+
+    def end(self) -> None:
+        """Accept nothing more, leave all rooms; `Sink.ended` follows when all is handed over."""
+        if self._ending or self.closed:
+            return
+        self._ending = True
+        for room in list(self._rooms):
+            room._hurry()
+            room.remove(self)
+        self._gather()
+
+    def close(self) -> None:
+        """The connection is lost, its descriptor still open: forget the descriptor and everything else."""
+        if self.closed:
+            return
+        self.closed = True
+        self.clear()
+        self._returned()
+        self._fd = -1
+        for room in list(self._rooms):
+            room._forget(self)
+
+    def _gather(self) -> None:
+        if not self._gathered:
+            self._gathered = True
+            self._core._gathered.append(self)
+            self._core._arm()
+
+    def _returned(self) -> None:
+        self._core.total -= self._handed
+        self._core._doomed -= self._doomed
+        self.pending -= self._handed
+        self._handed = self._doomed = 0
+        if not self._queue:
+            self._core._holders.pop(self, None)
+
+
+class Fanout:
+    """The members of one room."""
+
+    def __init__(
+        self, core: Broadcaster, policy: Policy, gap: Callable[[int, int, str], bytes], coalesce: float
+    ) -> None:
+        self.policy = policy
+        self.gap = gap
+        self._core = core
+        self._coalesce = coalesce  # seconds of a tick, 0: none
+        self._phase = core._clock() if coalesce else 0.0
+        self._due = 0.0
+        # per wire: member, and the order when it was added
+        self._members: tuple[dict[Outbox, int], ...] = ({}, {}, {})
+        self._batches: list[Batch | None] = [None, None, None]
+        self._bytes = 0  # payload bytes gathered
+        self._waiting = False
+
+    def add(self, outbox: Outbox) -> None:
+        """Give the outbox every later put."""
+        if outbox._ending or outbox.closed or outbox in self:
+            return
+        self._members[outbox.wire][outbox] = self._core._order
+        outbox._rooms[self] = None
+
+    def remove(self, outbox: Outbox) -> None:
+        """Give the outbox no later put; what was put before still comes."""
+        since = self._forget(outbox)
+        batch = self._batches[outbox.wire]
+        if since is not None and batch is not None and batch.frames[-1].order > since:
+            batch.left.append((outbox, since, self._core._order))
+
+    def _forget(self, outbox: Outbox) -> int | None:
+        outbox._rooms.pop(self, None)
+        return self._members[outbox.wire].pop(outbox, None)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._members))
+
+    def __contains__(self, outbox: object) -> bool:
+        return isinstance(outbox, Outbox) and outbox in self._members[outbox.wire]
+
+    def full(self, size: int) -> bool:
+        """Would a payload of `size` bytes be refused?"""
+        return 0 < self._bytes and self._bytes + size > self._core._batch_bytes
+
+    def put(
+        self,
+        payload: bytes,
+        offset: int = 0,
+        *,
+        skip: Sequence[Outbox] = (),
+        expires: float = 0.0,
+        keep: bool = False,
+    ) -> bool:
+        """Queue one payload for every member but `skip`; False: the batch is full and nothing was queued.
+
+        `offset` 0 is for what is not stored, `expires` is on the broadcaster's clock (0: never), `keep`
+        frames are never dropped by policy and never refused.
+        """
+        core = self._core
+        if not keep and self.full(len(payload)):
+            core._counts["refused"] += 1
+            return False
+        core._counts["messages"] += 1
+        wires = [wire for wire in Wire if self._members[wire]]
+        encoded = [framed(payload, wire, core._to_json) for wire in wires]  # before anything is queued
+        if not wires:
+            return True
+        order = core._next()
+        for wire, data in zip(wires, encoded, strict=True):
+            batch = self._batches[wire]
+            if batch is None:
+                batch = self._batches[wire] = Batch()
+            batch.frames.append(core._hold(Frame(data, order, self, offset, expires, keep)))
+        for outbox in skip:
+            if outbox in self:
+                batch = self._batches[outbox.wire]
+                assert batch is not None
+                batch.skips.setdefault(outbox, set()).add(order)
+        self._bytes += len(payload)
+        if not self._waiting:
+            self._wait()
+        return True
+
+    def _wait(self) -> None:
+        self._waiting = True
+        core = self._core
+        if not self._coalesce:
+            core._ready[self] = None
+            core._arm()
+            return
+        ticks = (core._clock() - self._phase) // self._coalesce
+        self._due = self._phase + (ticks + 1) * self._coalesce
+        core._ticking[self] = None
+        core._wake()
+
+    def _hurry(self) -> None:
+        """Go out with the next flush: a member ends, and its last frame must come last."""
+        if self._waiting and self._core._ticking.pop(self, self) is None:
+            self._core._ready[self] = None
+            self._core._arm()
+
+    def _freeze(self) -> list[tuple[int, Batch]]:
+        frozen = [(wire, batch) for wire, batch in enumerate(self._batches) if batch is not None]
+        self._batches, self._bytes, self._waiting = [None, None, None], 0, False
+        return frozen
