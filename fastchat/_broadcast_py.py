@@ -102,7 +102,7 @@ class Broadcaster:
         return self._counts["sends"] + self._counts["writes"]
 
     def watch(self) -> None:
-        """Call `wake` again at the next put: for a flusher that holds back and looks again when more comes."""
+        """Call `wake` again at the next put: for a flusher that holds back and looks again."""
         self._armed = False
 
     def stats(self) -> Stats:

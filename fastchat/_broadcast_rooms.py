@@ -136,7 +136,7 @@ class Outbox:
         if not self._gathered:
             self._gathered = True
             self._core._gathered.append(self)
-            self._core._arm()
+        self._core._arm()
 
     def _returned(self) -> None:
         self._core.total -= self._handed
@@ -230,6 +230,8 @@ class Fanout:
         self._bytes += len(payload)
         if not self._waiting:
             self._wait()
+        elif not self._coalesce:
+            core._arm()
         return True
 
     def _wait(self) -> None:

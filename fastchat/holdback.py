@@ -24,7 +24,7 @@ MOST_SKIPPED = 64  # rounds sent at once between two tries
 
 
 class HoldBack:
-    """The judgement for one server; times in seconds of any one clock, counters as they stand since the start."""
+    """The judgement for one server; times in seconds of one clock, counters as they stand since the start."""
 
     __slots__ = (
         "budget", "_rate", "_events", "_seen", "_at", "_arrival", "_base", "_deliveries", "_sends", "_cost",
