@@ -11,39 +11,9 @@ import struct
 from ..errors import Code, ProtocolError
 from . import rules
 from .commands import decode
+from .forms import ARRAY, EXT, INTEGERS, KIND, MAP, NANOSECONDS, NEVER, SCALAR, SIZE, STR, WIDE
 from .messages import Command
 from .rules import FAULTS, Limits
-
-# First byte -> how to go on. SCALAR: the value has _SIZE bytes in all; the others read a length.
-SCALAR, STR, BIN, EXT, ARRAY, MAP, NEVER = range(7)
-
-
-def _tables() -> tuple[bytes, bytes, bytes]:
-    """Make kind, width of the length field, and fixed size or count, by the first byte (msgpack spec)."""
-    kind, wide, size = bytearray(256), bytearray(256), bytearray(256)
-    for byte in (*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3):
-        size[byte] = 1
-    for start, length, what in ((0x80, 16, MAP), (0x90, 16, ARRAY), (0xA0, 32, STR)):
-        for count in range(length):
-            kind[start + count], size[start + count] = what, count
-    for start, what in ((0xC4, BIN), (0xC7, EXT), (0xD9, STR)):
-        for step in range(3):
-            kind[start + step], wide[start + step] = what, 1 << step
-    for start, what in ((0xDC, ARRAY), (0xDE, MAP)):
-        for step in range(2):
-            kind[start + step], wide[start + step] = what, 2 << step
-    for step in range(5):
-        kind[0xD4 + step], size[0xD4 + step] = EXT, 1 << step
-    for step in range(4):
-        size[0xCC + step] = size[0xD0 + step] = 1 + (1 << step)
-    size[0xCA], size[0xCB] = 5, 9
-    kind[0xC1] = NEVER
-    return bytes(kind), bytes(wide), bytes(size)
-
-
-_KIND, _WIDE, _SIZE = _tables()
-_INTEGERS = frozenset((*range(0x80), *range(0xE0, 0x100), *range(0xCC, 0xD4)))  # first bytes
-_NANOSECONDS = 1_000_000_000
 
 
 def _fault(number: int) -> ProtocolError:
@@ -53,9 +23,9 @@ def _fault(number: int) -> ProtocolError:
 def _timestamp(body: bytes) -> bool:
     """Tell whether an ext of type -1 holds a timestamp: libraries raise their own errors otherwise."""
     if len(body) == 8:
-        return int.from_bytes(body, "big") >> 34 < _NANOSECONDS
+        return int.from_bytes(body, "big") >> 34 < NANOSECONDS
     if len(body) == 12:
-        return int.from_bytes(body[:4], "big") < _NANOSECONDS
+        return int.from_bytes(body[:4], "big") < NANOSECONDS
     return len(body) == 4
 
 
@@ -79,19 +49,19 @@ def _walk(payload: bytes, at: int, limits: Limits, opened: int, budget: int) -> 
         if at >= end:
             raise _fault(rules.TRUNCATED)
         first = payload[at]
-        kind = _KIND[first]
+        kind = KIND[first]
         if kind == SCALAR:
-            at += _SIZE[first]
+            at += SIZE[first]
             if at > end:
                 raise _fault(rules.TRUNCATED)
             continue
         if kind == NEVER:
             raise _fault(rules.NEVER_USED)
-        wide = _WIDE[first]
+        wide = WIDE[first]
         at += 1 + wide
         if at > end:
             raise _fault(rules.TRUNCATED)
-        size = int.from_bytes(payload[at - wide : at], "big") if wide else _SIZE[first]
+        size = int.from_bytes(payload[at - wide : at], "big") if wide else SIZE[first]
         if kind in (ARRAY, MAP):
             if is_key:
                 raise _fault(rules.BAD_MAP_KEY)
@@ -135,13 +105,13 @@ def split(payload: bytes, limits: Limits) -> list[int]:
     """
     if not payload:
         raise _fault(rules.TRUNCATED)
-    if _KIND[payload[0]] != ARRAY:
+    if KIND[payload[0]] != ARRAY:
         raise _fault(rules.NOT_A_MESSAGE)
-    wide = _WIDE[payload[0]]
+    wide = WIDE[payload[0]]
     at = 1 + wide
     if at > len(payload):
         raise _fault(rules.TRUNCATED)
-    count = int.from_bytes(payload[1:at], "big") if wide else _SIZE[payload[0]]
+    count = int.from_bytes(payload[1:at], "big") if wide else SIZE[payload[0]]
     if not count:
         raise _fault(rules.NOT_A_MESSAGE)
     if limits.depth < 1:
@@ -151,7 +121,7 @@ def split(payload: bytes, limits: Limits) -> list[int]:
         raise _fault(rules.TOO_MANY)
     if at == len(payload):
         raise _fault(rules.TRUNCATED)
-    if payload[at] not in _INTEGERS:
+    if payload[at] not in INTEGERS:
         raise _fault(rules.NOT_A_MESSAGE)
     starts: list[int] = []
     for index in range(count):

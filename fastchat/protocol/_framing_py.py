@@ -6,9 +6,7 @@ been cut is held. Work is linear in the bytes fed, however they are chopped.
 
 from __future__ import annotations
 
-from ..errors import Code, FrameError
-
-PEEK = 16  # bytes: an array header (5) and an integer (9) in their longest forms
+from .rules import PEEK, too_large
 
 
 def tcp_frame(payload: bytes) -> bytes:
@@ -72,10 +70,6 @@ class _Tail:
             self._at = at
 
 
-def _too_large(size: int, limit: int) -> FrameError:
-    return FrameError(Code.TOO_LARGE, f"a frame of {size} bytes is over the limit of {limit}")
-
-
 class TcpFramer(_Tail):
     """Cut the length-prefixed frames of one TCP connection."""
 
@@ -94,7 +88,7 @@ class TcpFramer(_Tail):
             size = int.from_bytes(data[at : at + 4], "big")
             if size > limit:
                 if not payloads:
-                    raise _too_large(size, limit)
+                    raise too_large(size, limit)
                 break
             if end - at - 4 < size:
                 break
@@ -166,7 +160,7 @@ class WsCutter(_Tail):
                 break
             if size > limit:
                 if not payloads:
-                    raise _too_large(size, limit)
+                    raise too_large(size, limit)
                 break
             start = at + head
             if len(self._data) - start < size:

@@ -1,4 +1,4 @@
-"""Bounds and refusals that both codec twins share, so that they cannot drift apart.
+"""Bounds and refusals that the twins share, so that they cannot drift apart.
 
 Invariant: nothing is decoded that has not passed `scan` within a `Limits`.
 """
@@ -6,6 +6,8 @@ Invariant: nothing is decoded that has not passed `scan` within a `Limits`.
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from ..errors import Code, FrameError
 
 MAX_ID = 2**32 - 1  # ids of commands
 MAX_UINT = 2**53 - 1  # offsets, times, durations: what a JSON reader in a browser still holds exactly
@@ -15,6 +17,7 @@ TOP = 8  # elements of a message that carry a meaning; later ones are checked an
 
 CONNECT_FRAME = 8 * 1024  # bytes: CONNECT itself, which may carry a token and many rooms
 EARLY_FRAME = 1024  # bytes: anything else before CONNECT has succeeded
+PEEK = 16  # bytes of a waiting frame: an array header (5) and an integer (9) in their longest forms
 PUSH_FRAME = 1024 * 1024  # bytes: the longest frame a server sends
 
 
@@ -53,3 +56,8 @@ FAULTS = (
     "an ext of type -1 is not a msgpack timestamp",
     "not an array that begins with an integer",
 )
+
+
+def too_large(size: int, limit: int) -> FrameError:
+    """Make what a framer raises when a frame of `size` bytes is over `limit` bytes."""
+    return FrameError(Code.TOO_LARGE, f"a frame of {size} bytes is over the limit of {limit}")
