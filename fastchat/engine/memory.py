@@ -1,0 +1,238 @@
+"""The engine that keeps everything in memory and answers at once.
+
+Invariant: a room's entries are contiguous and end at its newest offset, and the bytes charged for all
+entries stay within the limits per room and over all. A room that was forgotten after it had messages comes
+back under another epoch, for its offsets begin again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from itertools import islice
+
+from fastchat.config import Config
+from fastchat.engine.base import MAX_PAGE, Entry, Page, Query, Sink, Stored
+from fastchat.engine.keys import Keys
+
+ENTRY_BYTES = 208  # bytes charged per entry besides data and opts: tuple, integers, headers, slot
+LOG_BYTES = 1024  # bytes charged per room that is kept: log, deque, table entries
+LEVELS = 64  # size classes: bit lengths of a room's bytes
+
+_new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
+
+
+class _Log:
+    """The entries of one room."""
+
+    __slots__ = (
+        "epoch", "offset", "entries", "bytes", "level", "count_limit", "byte_limit", "idle_ms", "held",
+    )  # fmt: skip
+
+    def __init__(self, epoch: str, count_limit: int, byte_limit: int, idle_ms: int) -> None:
+        self.epoch = epoch
+        self.offset = 0
+        self.entries: deque[Entry] = deque()
+        self.bytes = 0
+        self.level = 0
+        self.count_limit = count_limit
+        self.byte_limit = byte_limit
+        self.idle_ms = idle_ms
+        self.held = True
+
+
+class MemoryEngine:
+    """Keeps rooms in memory (`Engine`); `epoch` must differ from that of every earlier run."""
+
+    def __init__(self, config: Config, epoch: str) -> None:
+        self.bytes = 0  # charged for entries and rooms kept
+        self._config = config
+        self._limit = config.history_total_bytes
+        self._base = epoch
+        self._forgotten = 0  # rooms forgotten with messages in them: each time the epoch moves on
+        self._epoch = f"{epoch}.0"
+        self._logs: dict[str, _Log] = {}
+        # Which room gives way when all are over the limit: the one in the highest size class, so that
+        # nobody's large rooms push out the others' small ones.
+        self._levels: list[OrderedDict[_Log, None]] = [OrderedDict() for _ in range(LEVELS)]
+        # Empty rooms by how long they are kept, the longest empty first. (A plain dict is slow to give its
+        # first item once many before it are deleted.)
+        self._idle: dict[int, OrderedDict[str, int]] = {}
+        self._keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
+
+    def attach(self, sink: Sink) -> None:
+        """Nothing is ever told later."""
+
+    def __len__(self) -> int:
+        """How many rooms are kept."""
+        return len(self._logs)
+
+    def hold(self, room: str) -> None:
+        log = self._logs.get(room)
+        if log is None:
+            options = self._config.room(room)
+            log = _Log(self._epoch, options.history, options.history_bytes, options.history_seconds * 1000)
+            self._logs[room] = log
+            self.bytes += LOG_BYTES
+            return
+        if not log.held:
+            del self._idle[log.idle_ms][room]
+            log.held = True
+
+    def release(self, room: str, now: int) -> None:
+        log = self._logs[room]
+        log.held = False
+        idle = self._idle.setdefault(log.idle_ms, OrderedDict())  # one per namespace's setting: few
+        if not log.entries:
+            self._forget(room, log)
+            return
+        idle[room] = now + log.idle_ms
+        if self.bytes > self._limit:
+            self._shed()
+
+    def append(
+        self,
+        room: str,
+        user: str,
+        data: bytes,
+        opts: bytes,
+        key: tuple[str, str] | None,
+        expires: int,
+        keep: bool,
+        now: int,
+        ticket: object,
+    ) -> Stored | None:
+        if key is not None:
+            known = self._keys.get(room, *key)
+            if known is not None:
+                return known
+            self._keys.check(room, *key, now)
+        offset = self._store(room, user, data, opts, expires, now) if keep else 0
+        if key is not None:
+            self._keys.put(room, *key, Stored(offset, now, True), now)
+        return _new(Stored, (offset, now, False))
+
+    def _store(self, room: str, user: str, data: bytes, opts: bytes, expires: int, now: int) -> int:
+        log = self._logs[room]
+        log.offset = offset = log.offset + 1
+        entries = log.entries
+        entries.append(_new(Entry, (offset, now, user, data, opts, expires)))
+        charge = len(data) + len(opts) + ENTRY_BYTES
+        size = log.bytes + charge
+        while size > log.byte_limit or len(entries) > log.count_limit:
+            oldest = entries.popleft()
+            freed = len(oldest[3]) + len(oldest[4]) + ENTRY_BYTES
+            size -= freed
+            charge -= freed
+        log.bytes = size
+        self.bytes += charge
+        if size.bit_length() != log.level:
+            self._classify(log)
+        if self.bytes > self._limit:
+            self._shed()
+        return offset
+
+    def _classify(self, log: _Log) -> None:
+        if log.level:
+            del self._levels[log.level][log]
+        log.level = log.bytes.bit_length()
+        if log.level:
+            self._levels[log.level][log] = None
+
+    def _shed(self) -> None:
+        """Get below the limit: empty rooms go first, the longest empty before the others, then the oldest
+        entries of the largest rooms."""
+        while self.bytes > self._limit and self._idle:
+            rooms = min(self._idle.values(), key=lambda rooms: next(iter(rooms.values()), 1 << 62))
+            if not rooms:
+                break
+            room = next(iter(rooms))
+            self._forget(room, self._logs[room])
+        # Rooms with members keep their LOG_BYTES: the hub bounds how many there are.
+        for level in range(LEVELS - 1, 0, -1):
+            logs = self._levels[level]
+            while logs and self.bytes > self._limit:
+                self._halve(next(iter(logs)))
+
+    def _halve(self, log: _Log) -> None:
+        """Drop oldest entries until the room is in a lower size class, so the next call takes another."""
+        entries = log.entries
+        goal = (1 << (log.level - 1)) - 1
+        before = log.bytes
+        while log.bytes > goal:
+            oldest = entries.popleft()
+            log.bytes -= len(oldest.data) + len(oldest.opts) + ENTRY_BYTES
+        self.bytes -= before - log.bytes
+        self._classify(log)
+
+    def _forget(self, room: str, log: _Log) -> None:
+        if not log.held:
+            self._idle[log.idle_ms].pop(room, None)
+        del self._logs[room]
+        self.bytes -= log.bytes + LOG_BYTES
+        log.bytes = 0
+        self._classify(log)
+        if log.offset:
+            self._forgotten += 1
+            self._epoch = f"{self._base}.{self._forgotten:x}"
+
+    def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:
+        return [self._page(self._logs[query.room], query) for query in queries]
+
+    def _page(self, log: _Log, query: Query) -> Page:
+        newest, count = log.offset, len(log.entries)
+        oldest = newest - count + 1
+        recovered: bool | None = None
+        if query.since is not None:
+            epoch, offset = query.since
+            recovered = epoch == log.epoch and oldest - 1 <= offset <= newest
+        if query.since is not None and recovered:
+            entries, more = _cut(_slice(log.entries, query.since[1] + 1 - oldest, count))
+        elif query.since is None and query.after is not None:
+            start = min(max(query.after + 1 - oldest, 0), count)
+            stop = min(start + query.limit, count)
+            entries, more = _cut(_slice(log.entries, start, stop))
+            more = more or stop < count
+        elif query.since is None and query.before is not None:
+            stop = min(max(query.before - oldest, 0), count)
+            start = max(stop - query.limit, 0)
+            entries, more = _cut_older(_slice(log.entries, start, stop))
+            more = more or start > 0
+        else:
+            entries, more = _cut_older(_slice(log.entries, max(count - query.limit, 0), count))
+        return Page(log.epoch, newest, recovered, entries, more)
+
+    def tick(self, now: int) -> None:
+        self._keys.expire(now)
+        for rooms in list(self._idle.values()):
+            due = [room for room, at in islice(rooms.items(), 100) if at <= now]
+            for room in due:
+                self._forget(room, self._logs[room])
+
+
+def _slice(entries: deque[Entry], start: int, stop: int) -> list[Entry]:
+    """Walk from the nearer end: most readers want the newest."""
+    count = len(entries)
+    if start < count - stop:
+        return list(islice(entries, start, stop))
+    found = list(islice(reversed(entries), count - stop, count - start))
+    found.reverse()
+    return found
+
+
+def _cut(entries: list[Entry]) -> tuple[list[Entry], bool]:
+    """Keep the first entries up to MAX_PAGE bytes; tells whether any was left out."""
+    size = 0
+    for position, entry in enumerate(entries):
+        size += len(entry.data) + len(entry.opts)
+        if size > MAX_PAGE and position:
+            return entries[:position], True
+    return entries, False
+
+
+def _cut_older(entries: list[Entry]) -> tuple[list[Entry], bool]:
+    """Keep the last entries up to MAX_PAGE bytes; tells whether any was left out."""
+    entries.reverse()
+    kept, more = _cut(entries)
+    kept.reverse()
+    return kept, more

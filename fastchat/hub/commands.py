@@ -1,0 +1,88 @@
+"""Which function answers which command in which phase, made from the protocol's own table.
+
+Invariant: every phase has an answer for every command, and it is the one of `protocol.session.RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub.connecting import connect
+from fastchat.hub.joining import join, leave
+from fastchat.hub.people import block, direct, signal, state
+from fastchat.hub.publishing import publish
+from fastchat.hub.reading import history, presence
+from fastchat.protocol.codec import OPS, ping_result
+from fastchat.protocol.messages import (
+    Block,
+    Connect,
+    Direct,
+    History,
+    Join,
+    Leave,
+    Ping,
+    Pong,
+    Presence,
+    Publish,
+    Signal,
+    State,
+)
+from fastchat.protocol.session import RULES, Phase
+
+if TYPE_CHECKING:
+    from fastchat.hub.session import Session
+
+Handler: TypeAlias = "Callable[[Session, Any, int], None]"
+
+
+def ping(session: Session, command: Ping, now: int) -> None:
+    """Answer PING with the server's time."""
+    if command.id:
+        session.outbox.put(ping_result(command.id, now))
+
+
+def ignore(session: Session, command: object, now: int) -> None:
+    """Need no answer: PONG has done its work by arriving, and after BYE nothing counts."""
+
+
+HANDLERS: Mapping[type, Handler] = {
+    Connect: connect,
+    Join: join,
+    Leave: leave,
+    Publish: publish,
+    Direct: direct,
+    History: history,
+    Presence: presence,
+    State: state,
+    Block: block,
+    Signal: signal,
+    Ping: ping,
+    Pong: ignore,
+}
+
+TEXTS: Mapping[Code, str] = {
+    Code.CONNECT_FIRST: "CONNECT comes first",
+    Code.ALREADY_CONNECTED: "this connection is connected already",
+}
+
+
+def _refuse(code: Code) -> Handler:
+    def refuse(session: Session, command: object, now: int) -> None:
+        raise ProtocolError(code, TEXTS[code])
+
+    return refuse
+
+
+_REFUSALS = {code: _refuse(code) for code in TEXTS}
+
+
+def _table(phase: Phase) -> dict[type, Handler]:
+    if phase is Phase.CLOSING:
+        return dict.fromkeys(HANDLERS, ignore)
+    rules = ((command, RULES[phase][OPS[command]]) for command in HANDLERS)
+    return {command: HANDLERS[command] if code is None else _REFUSALS[code] for command, code in rules}
+
+
+TABLES: Mapping[Phase, dict[type, Handler]] = {phase: _table(phase) for phase in Phase}

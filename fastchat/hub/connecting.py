@@ -1,0 +1,170 @@
+"""CONNECT: which version is spoken, who it is, and back into the rooms it names, all in one round trip.
+
+Invariant: a refused CONNECT changes nothing, the connection can try again; a name is borne by one guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastchat.engine.base import Page
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub.joining import abandon, admit, body, enter, query
+from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM
+from fastchat.hub.reading import Reading, read
+from fastchat.protocol.codec import OPS, connect_result, pack
+from fastchat.protocol.messages import VERSION, Connect
+from fastchat.protocol.names import fold, room_name, user_name
+from fastchat.protocol.session import Phase
+
+if TYPE_CHECKING:
+    from fastchat.hub.session import Session
+
+FEATURES = sorted(op.name.lower() for op in OPS.values())  # what this server does: the rest gets ERROR 301
+NO_RATE = 0  # no limit: rate limits are not there yet
+
+
+class _Claim(NamedTuple):
+    """Who a CONNECT wants to be."""
+
+    name: str
+    old: Session | None  # the living session from which the name is taken over
+    blocks: frozenset[str]
+
+
+class _Entry(NamedTuple):
+    """A CONNECT on its way through the engine."""
+
+    command: Connect
+    secret: str
+    rooms: tuple[str, ...]  # those the engine is asked about, in its order
+    refused: dict[str, bytes]
+
+    @property
+    def id(self) -> int:
+        """The command's, for an ERROR."""
+        return self.command.id
+
+
+def connect(session: Session, command: Connect, now: int) -> None:
+    """Answer CONNECT (PROTOCOL, "Commands")."""
+    hub = session.hub
+    if command.version < 1:
+        text = f"this server speaks version {VERSION}"
+        session.error(command.id, ProtocolError(Code.VERSION_NOT_SUPPORTED, text))
+        session.bye(Code.VERSION_NOT_SUPPORTED, text, now)
+        return
+    if hub.draining:
+        session.bye(Code.DRAINING, "the server is going down", now)
+        return
+    if command.token is not None:
+        raise ProtocolError(Code.TOKEN_INVALID, "this server takes no tokens")
+    claim = _claim(session, command, now)
+    if claim.old is not None:
+        hub.resumes.revoke(claim.old)
+        claim.old.bye(Code.REPLACED, "your name was taken over with your secret", now)
+    elif command.resume is not None:
+        hub.resumes.forget(command.resume)
+    user = hub.users.seat(session, claim.name)
+    hub.blocks.add(user, claim.blocks)
+    secret = hub.resumes.issue(session)
+    session.become(Phase.CONNECTING)
+    _resume_rooms(session, command, secret, now)
+
+
+def _claim(session: Session, command: Connect, now: int) -> _Claim:
+    hub = session.hub
+    wanted = None if command.name is None else _checked(command.name)
+    key = None if wanted is None else fold(wanted)
+    blocks: frozenset[str] = frozenset()
+    old: Session | None = None
+    if command.resume is not None:
+        old = hub.resumes.living(command.resume)
+        ended = hub.resumes.ended(command.resume, now)
+        if old is not None and key in (None, old.user.key):
+            return _Claim(wanted or old.user.name, old, old.user.blocks)
+        if ended is not None and key in (None, fold(ended.name)):
+            blocks = ended.blocks
+            if wanted is None and hub.users.get(fold(ended.name)) is None:
+                wanted = ended.name
+    if wanted is None:
+        return _Claim(hub.users.guest(hub.random), None, blocks)
+    if hub.users.get(fold(wanted)) is not None:
+        raise ProtocolError(Code.NAME_TAKEN, "somebody here has this name", field="name")
+    return _Claim(wanted, None, blocks)
+
+
+def _checked(name: str) -> str:
+    try:
+        return user_name(name, "name")
+    except ProtocolError as error:  # PROTOCOL, "Codes": 307 is "taken or not allowed"
+        raise ProtocolError(Code.NAME_TAKEN, error.text, field="name") from None
+
+
+def _resume_rooms(session: Session, command: Connect, secret: str, now: int) -> None:
+    admitted: list[str] = []
+    refused: dict[str, bytes] = {}
+    for name in command.rooms:
+        try:
+            admit(session, room_name(name))
+        except ProtocolError as refusal:
+            refused[name] = _error(refusal)
+            continue
+        admitted.append(name)
+    entry = _Entry(command, secret, tuple(admitted), refused)
+    if not admitted:
+        _answer(session, entry, (), now)
+        return
+    queries = [query(session, name, command.rooms[name], 0) for name in admitted]
+    read(Reading(session, entry, _answer, _give_up), queries, now)
+
+
+def _error(refusal: ProtocolError) -> bytes:
+    return pack({"error": [refusal.code, refusal.text]})
+
+
+def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) -> None:
+    command, secret, names, bodies = entry
+    size = MAX_RESULT - RESULT_ROOM - sum(map(len, bodies.values()))
+    for place, (name, page) in enumerate(zip(names, pages, strict=True)):
+        room = enter(session, name, None, now)
+        if room is None:  # the connection has died meanwhile
+            session.hub.drop(session.hub.rooms[name], now)
+            continue
+        spare = RESULT_ROOM * (len(names) - place)  # each of the others needs as much to say `more`
+        bodies[name] = body(session, room, page, False, now, max(size - spare, 2 * RESULT_ROOM))
+        size -= len(bodies[name]) + len(name)
+    if session.closing:
+        return
+    if command.id:
+        session.outbox.put(connect_result(command.id, _about(session, command, secret, now), bodies))
+    session.live(now)
+
+
+def _give_up(session: Session, entry: _Entry, refusal: ProtocolError, now: int) -> None:
+    """The engine does not answer: connected, but in no room."""
+    for name in entry.rooms:
+        abandon(session, name, now)
+        entry.refused[name] = _error(refusal)
+    _answer(session, entry._replace(rooms=()), (), now)
+
+
+def _about(session: Session, command: Connect, secret: str, now: int) -> dict[str, object]:
+    hub = session.hub
+    config = hub.config
+    return {
+        "version": min(command.version, VERSION),
+        "user": session.user.name,
+        "session": secret,
+        "node": hub.node,
+        "time": now,
+        "ping_ms": config.ping_ms,
+        "limits": {
+            "max_frame": config.max_frame,
+            "rooms": config.max_rooms,
+            "rate": NO_RATE,
+            "burst": NO_RATE,
+        },
+        "features": FEATURES,
+    }

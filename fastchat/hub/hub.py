@@ -1,0 +1,199 @@
+"""The hub: every session, user and room of this server, and what passes between them.
+
+Invariant: the hub touches no socket, clock, task or log. Whatever it knows of time it was told, and what it
+calls back (`engine`, `broadcaster`, `report`) it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+from fastchat.broadcast import Broadcaster, Fanout, Outbox
+from fastchat.config import Config
+from fastchat.engine.base import Engine, Page, Stored
+from fastchat.engine.keys import Keys
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub import publishing
+from fastchat.hub.blocks import Blocks
+from fastchat.hub.joining import depart
+from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
+from fastchat.hub.reading import INTERNAL, Reading
+from fastchat.hub.resume import Resumes
+from fastchat.hub.room import Room
+from fastchat.hub.session import NOBODY, Link, Peer, Session
+from fastchat.hub.users import Users
+from fastchat.protocol.codec import Limits, gap, presence_push
+from fastchat.protocol.session import Phase
+
+DIRECT_SHARE = 8  # the part of `idempotency_bytes` that keys of DIRECT may take, besides the engine's
+
+
+class Hub:
+    """One server's people and rooms; implements `engine.Sink`.
+
+    `now` is server time in ms since 1970, the same for all calls and never going back. `clock` is the clock
+    the broadcaster was given, in seconds. `random` makes secrets: outside of tests it is a SystemRandom.
+    `report` is told what went wrong inside: what was being done and the exception, whose text may hold what
+    users wrote, so only its type and traceback are for the log.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        broadcaster: Broadcaster,
+        random: Random,
+        node: str,
+        *,
+        clock: Callable[[], float],
+        report: Callable[[str, Exception], None],
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.broadcaster = broadcaster
+        self.random = random
+        self.node = node
+        self.clock = clock
+        self.report = report
+        self.limits = Limits(config.max_depth, config.max_elements)
+        self.now = 0  # as last told
+        self.draining = False
+        self.sessions: set[Session] = set()
+        self.users = Users()
+        self.rooms: dict[str, Room] = {}
+        self.blocks = Blocks()
+        self.resumes = Resumes(random)
+        share = config.idempotency_bytes // DIRECT_SHARE
+        self.directs: Keys[tuple[int, int]] = Keys(config.idempotency_seconds, share)
+        self._changed: dict[Room, int] = {}  # rooms whose watchers are to be told, and when
+        engine.attach(self)
+
+    # connections
+
+    def open(self, link: Link, outbox: Outbox, peer: Peer, now: int) -> Session:
+        """Take a new connection; it ends with `Session.lost`."""
+        self.now = now
+        session = Session(self, link, outbox, peer)
+        self.sessions.add(session)
+        if self.draining:
+            session.bye(Code.DRAINING, "the server is going down", now)
+        return session
+
+    def close(self, session: Session, now: int) -> None:
+        """Take a session out of everything; called by the session, once."""
+        self.sessions.discard(session)
+        if session.user is NOBODY:
+            return
+        for room in list(session.rooms.values()):
+            depart(session, room, now)
+        self.resumes.end(session, now)
+        user = self.users.unseat(session)
+        if not user.sessions:
+            self.blocks.remove(user, user.blocks)
+
+    def drain(self, now: int, after_ms: int) -> None:
+        """Say BYE 102 to everybody, now and from now on."""
+        self.draining = True
+        for session in list(self.sessions):
+            session.bye(Code.DRAINING, "the server is going down", now, after_ms)
+
+    def tick(self, now: int) -> None:
+        """Do what time has made due; called about ten times a second."""
+        self.now = now
+        for room in [room for room, due in self._changed.items() if due <= now]:
+            del self._changed[room]
+            self._tell(room)
+        self.resumes.expire(now)
+        self.directs.expire(now)
+        self.engine.tick(now)
+
+    # rooms
+
+    def room(self, name: str) -> Room:
+        """Return the room, made if it is not there; raises ProtocolError TOO_MANY_ROOMS."""
+        room = self.rooms.get(name)
+        if room is not None:
+            return room
+        if len(self.rooms) >= MAX_ALL_ROOMS:
+            raise ProtocolError(Code.TOO_MANY_ROOMS, "the server has too many rooms", retry_ms=RETRY_MS)
+        room = Room(name, self.config.room(name), self.broadcaster)
+        self.engine.hold(name)
+        self.rooms[name] = room
+        return room
+
+    def drop(self, room: Room, now: int) -> None:
+        """Let go of the room if nobody needs it."""
+        if not room.idle or self.rooms.get(room.name) is not room:
+            return
+        del self.rooms[room.name]
+        self._changed.pop(room, None)
+        self.engine.release(room.name, now)
+
+    def fanout(self, room: Room) -> Fanout:
+        """Make the fan-out for the watchers of a room."""
+        return self.broadcaster.fanout(room.options.policy, partial(gap, room.packed), 0.0)
+
+    def touch(self, room: Room, now: int) -> None:
+        """See to it that the watchers are told in time what has changed."""
+        presence = room.presence
+        if not presence.watched:
+            return
+        if room.watchers is None or not len(room.watchers):
+            presence.unwatch()
+            self._changed.pop(room, None)
+        elif presence.changed and room not in self._changed:
+            self._changed[room] = now + room.options.presence_ms
+
+    def _tell(self, room: Room) -> None:
+        """Push what has changed to the watchers, in several pushes if it is long."""
+        watchers = room.watchers
+        if watchers is None:
+            return
+        counted = room.presence.counted
+        joined, left = room.presence.take()
+        while joined or left or counted:
+            first, joined = _portion(joined)
+            gone, left = _portion(left)
+            counted = False
+            watchers.put(presence_push(room.packed, first, gone, len(room.presence)), keep=True)
+
+    # engine.Sink
+
+    def stored(self, ticket: object, stored: Stored) -> None:
+        assert isinstance(ticket, publishing.Pending)
+        self._later(ticket.session, ticket.command, publishing.stored, ticket, stored)
+
+    def failed(self, ticket: object, error: ProtocolError) -> None:
+        if isinstance(ticket, publishing.Pending):
+            self._later(ticket.session, ticket.command, publishing.failed, ticket, error)
+            return
+        assert isinstance(ticket, Reading)
+        session, command = ticket.session, ticket.command
+        self._later(session, command, ticket.give_up, session, command, error, self.now)
+
+    def pages(self, ticket: object, pages: Sequence[Page]) -> None:
+        assert isinstance(ticket, Reading)
+        session, command = ticket.session, ticket.command
+        self._later(session, command, ticket.answer, session, command, pages, self.now)
+
+    def _later(self, session: Session, command: Any, act: Callable[..., None], *arguments: object) -> None:
+        """Do what the engine has made possible; a fault of ours is answered like one at once."""
+        try:
+            act(*arguments)
+        except Exception as fault:
+            self.report(type(command).__name__, fault)
+            if session.phase is not Phase.CLOSING:
+                session.error(command.id, INTERNAL)
+
+
+def _portion(items: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Split off what fits into one push."""
+    size = 0
+    for count, item in enumerate(items):
+        size += len(item)
+        if size > PUSH_BYTES and count:
+            return items[:count], items[count:]
+    return items, []

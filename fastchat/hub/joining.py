@@ -1,0 +1,158 @@
+"""JOIN and LEAVE: becoming a member at the very place in the room's order that the result tells.
+
+Invariant: a member gets, live, exactly the messages behind the `offset` of its result; the result is put
+before anything of the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fastchat.engine.base import Page, Query
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
+from fastchat.hub.reading import Reading, check_room, members, messages, read, refuse
+from fastchat.hub.room import Room
+from fastchat.protocol.codec import EMPTY, join_body, result_raw
+from fastchat.protocol.messages import Join, Leave, Position
+
+if TYPE_CHECKING:
+    from fastchat.hub.session import Session
+
+
+def join(session: Session, command: Join, now: int) -> None:
+    """Answer JOIN (PROTOCOL, "Commands"); who is a member already gets a fresh result and stays one."""
+    check_room(session)
+    admit(session, command.room)
+    question = query(session, command.room, command.since, command.history)
+    read(Reading(session, command, _answer, _give_up), (question,), now)
+
+
+def query(session: Session, name: str, since: Position | None, history: int) -> Query:
+    """Ask for what came after `since`, or else the newest `history` messages."""
+    return Query(name, min(history, session.hub.config.room(name).history), since)
+
+
+def admit(session: Session, name: str) -> Room:
+    """Let the session wait for its place in a room; raises ProtocolError TOO_MANY_ROOMS or ROOM_FULL."""
+    hub = session.hub
+    room = session.rooms.get(name)
+    waiting = session.entering
+    if room is None and (waiting is None or name not in waiting):
+        if len(session.rooms) + len(waiting or ()) >= hub.config.max_rooms:
+            raise ProtocolError(Code.TOO_MANY_ROOMS, "a session cannot be in more rooms", retry_ms=RETRY_MS)
+        known = hub.rooms.get(name)
+        if known is not None and known.crowded:
+            raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
+    if room is None:
+        room = hub.room(name)
+        if waiting is None:
+            waiting = session.entering = {}
+        waiting[name] = room
+    room.entering += 1
+    return room
+
+
+def enter(session: Session, name: str, watch: bool | None, now: int) -> Room | None:
+    """Take the place that `admit` let the session wait for; None if it has left meanwhile.
+
+    `watch` says whether it wants PRESENCE, None leaves that as it is.
+    """
+    room = withdraw(session, name)
+    if session.closing:
+        return None
+    if name not in session.rooms:
+        if session.entering is None or session.entering.pop(name, None) is None:
+            return None
+        session.rooms[name] = room
+        room.members.add(session.outbox)
+        room.presence.join(session.user, now)
+    if watch is not None:
+        _watch(session, room, watch)
+    session.hub.touch(room, now)
+    return room
+
+
+def withdraw(session: Session, name: str) -> Room:
+    """Wait no longer; the room is not dropped yet."""
+    room = session.hub.rooms[name]
+    room.entering -= 1
+    return room
+
+
+def _watch(session: Session, room: Room, on: bool) -> None:
+    if room.watchers is None:
+        if not on:
+            return
+        room.watchers = session.hub.fanout(room)
+    if not on:
+        room.watchers.remove(session.outbox)
+        return
+    room.presence.watch(session.user)
+    room.watchers.add(session.outbox)
+
+
+def _answer(session: Session, command: Join, pages: Sequence[Page], now: int) -> None:
+    room = enter(session, command.room, command.presence, now)
+    if room is None:
+        session.hub.drop(session.hub.rooms[command.room], now)
+        refuse(session, command, ProtocolError(Code.NOT_A_MEMBER, "left before it was joined"), now)
+        return
+    if command.id:
+        session.outbox.put(result_raw(command.id, body(session, room, pages[0], command.presence, now)))
+
+
+def _give_up(session: Session, command: Join, refusal: ProtocolError, now: int) -> None:
+    abandon(session, command.room, now)
+    refuse(session, command, refusal, now)
+
+
+def abandon(session: Session, name: str, now: int) -> None:
+    """Undo `admit`: the engine has no answer."""
+    room = withdraw(session, name)
+    if session.entering is not None:
+        session.entering.pop(name, None)
+    session.hub.drop(room, now)
+
+
+def body(session: Session, room: Room, page: Page, watch: bool, now: int, size: int = MAX_RESULT) -> bytes:
+    """Encode a join result of at most `size` bytes; a longer recovery says `more`."""
+    size -= RESULT_ROOM
+    who: list[bytes] | None = None
+    if watch:
+        who = [] if room.presence.large else members(room.presence, len(room.presence), size // 2)
+        size -= sum(map(len, who))
+    found, cut = messages(page.entries, session.user.blocks, now, size, page.recovered is True)
+    return join_body(
+        epoch=page.epoch,
+        offset=page.offset,
+        recovered=page.recovered,
+        messages=found,
+        members=len(room.presence),
+        presence=who,
+        more=cut or (page.more and page.recovered is True),
+    )
+
+
+def leave(session: Session, command: Leave, now: int) -> None:
+    """Answer LEAVE (PROTOCOL, "Commands"); what was put before still comes."""
+    room = session.rooms.get(command.room)
+    waiting = session.entering is not None and session.entering.pop(command.room, None) is not None
+    if room is None and not waiting:
+        raise ProtocolError(Code.NOT_A_MEMBER, "not a member of this room")
+    if room is not None:
+        depart(session, room, now)
+    if command.id:
+        session.outbox.put(result_raw(command.id, EMPTY))
+
+
+def depart(session: Session, room: Room, now: int) -> None:
+    """Take a member out of a room."""
+    del session.rooms[room.name]
+    room.members.remove(session.outbox)
+    if room.watchers is not None:
+        room.watchers.remove(session.outbox)
+    room.presence.leave(session.user)
+    session.hub.touch(room, now)
+    session.hub.drop(room, now)

@@ -1,0 +1,18 @@
+"""Limits of the hub that nobody needs to set, each with its unit and reason."""
+
+from __future__ import annotations
+
+MAX_RESULT = 1024 * 1024  # bytes: no frame from the server is longer (PROTOCOL, "Framing")
+RESULT_ROOM = 1024  # bytes of MAX_RESULT left for all that stands around messages or members
+MAX_ALL_ROOMS = 100_000  # rooms at a time: about 2 KB each; one address (256 connections) makes 25,600
+MAX_BLOCKS = 256  # users one user may block: the index has an entry for each
+MAX_STATE = 1024  # bytes of a presence state: typing, away, a position
+MAX_LISTED = 1000  # members one PRESENCE result lists
+MAX_RESUMES = 10_000  # ended sessions whose secret still counts: about 400 bytes each
+RESUME_MS = 5 * 60 * 1000  # ms a secret counts after its session ended
+PUSH_BYTES = 64 * 1024  # bytes of one PRESENCE push; a longer diff goes out in several
+RETRY_MS = 1000  # ms told with a temporary refusal where nothing better is known
+BUSY_RETRY_MS = 100  # ms told where the next flush will help
+HEADER_BYTES = 64  # bytes of a MESSAGE besides room, user, data and opts, framing included
+MAX_HELD = 64  # payloads that may wait for a CONNECT that the engine has not answered
+EXPIRE_MOST = 1000  # things forgotten in one tick, so that no tick is long

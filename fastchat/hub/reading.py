@@ -1,0 +1,149 @@
+"""HISTORY and PRESENCE, and how a page of the engine becomes `messages`.
+
+Invariant: a reader sees a contiguous run of offsets; what it may not see stands as a tombstone, and no
+result is longer than MAX_RESULT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastchat.engine.base import Entry, Page, Query
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub.limits import BUSY_RETRY_MS, MAX_LISTED, MAX_RESULT, RESULT_ROOM
+from fastchat.hub.publishing import entering
+from fastchat.protocol.codec import EXPIRED, HIDDEN, NIL, entry, history_body, pack, presence_body, result_raw
+from fastchat.protocol.messages import History
+from fastchat.protocol.messages import Presence as PresenceCommand
+from fastchat.protocol.names import fold
+
+if TYPE_CHECKING:
+    from fastchat.hub.presence import Presence
+    from fastchat.hub.session import Session
+
+INTERNAL = ProtocolError(Code.INTERNAL, "internal error")
+MAX_LIMIT = 10_000  # messages a HISTORY may ask for; MAX_RESULT cuts earlier
+
+
+class Reading:
+    """Something that waits for pages; the ticket of `Engine.read`."""
+
+    __slots__ = ("session", "command", "answer", "give_up")
+
+    def __init__(
+        self,
+        session: Session,
+        command: Any,
+        answer: Callable[[Session, Any, Sequence[Page], int], None],
+        give_up: Callable[[Session, Any, ProtocolError, int], None],
+    ) -> None:
+        self.session = session
+        self.command = command
+        self.answer = answer
+        self.give_up = give_up
+
+
+def read(ticket: Reading, queries: Sequence[Query], now: int) -> None:
+    """Ask the engine; answer at once if it does."""
+    try:
+        pages = ticket.session.hub.engine.read(queries, ticket)
+    except ProtocolError as refusal:
+        ticket.give_up(ticket.session, ticket.command, refusal, now)
+        return
+    except Exception as fault:  # what waits for the pages must be undone before anybody hears of it
+        ticket.session.hub.report("Engine.read", fault)
+        ticket.give_up(ticket.session, ticket.command, INTERNAL, now)
+        return
+    if pages is not None:
+        ticket.answer(ticket.session, ticket.command, pages, now)
+
+
+def refuse(session: Session, command: Any, refusal: ProtocolError, now: int) -> None:
+    """Answer ERROR, if anybody is still there to hear it."""
+    if not session.closing:
+        session.error(command.id, refusal)
+
+
+def check_room(session: Session) -> None:
+    """Raise ProtocolError OVERLOADED for a long answer to somebody who has not read the earlier ones."""
+    if session.outbox.pending > session.hub.config.outbox_bytes // 2:
+        raise ProtocolError(Code.OVERLOADED, "read what waits for you first", retry_ms=BUSY_RETRY_MS)
+
+
+def history(session: Session, command: History, now: int) -> None:
+    """Answer HISTORY (PROTOCOL, "Commands")."""
+    if command.room not in session.rooms:
+        entering(session, command.room)
+    check_room(session)
+    query = Query(command.room, min(command.limit, MAX_LIMIT), None, command.after, command.before)
+    read(Reading(session, command, _answer_history, refuse), (query,), now)
+
+
+def _answer_history(session: Session, command: History, pages: Sequence[Page], now: int) -> None:
+    if not command.id or session.closing:
+        return
+    page = pages[0]
+    upward = command.after is not None
+    found, cut = messages(page.entries, session.user.blocks, now, MAX_RESULT - RESULT_ROOM, upward)
+    if not found and page.entries:  # longer than a result may be by what stands around it: alone it goes
+        one = page.entries[0 if upward else -1]
+        found, _ = messages([one], session.user.blocks, now, 2 * MAX_RESULT, upward)
+        cut = len(page.entries) > 1
+    body = history_body(epoch=page.epoch, offset=page.offset, messages=found, more=page.more or cut)
+    session.outbox.put(result_raw(command.id, body))
+
+
+def messages(
+    entries: Sequence[Entry], blocks: frozenset[str], now: int, size: int, upward: bool
+) -> tuple[list[bytes], bool]:
+    """Encode entries for one reader up to `size` bytes, from the oldest if `upward`, else from the newest.
+
+    Returns them in ascending order, and whether any was left out.
+    """
+    names: dict[str, bytes] = {}
+    found: list[bytes] = []
+    for offset, ts, user, data, opts, expires in entries if upward else reversed(entries):
+        name = names.get(user)
+        if name is None:
+            name = names[user] = pack(user)
+        if expires and expires <= now:
+            one = entry(offset, ts, name, NIL, EXPIRED)
+        elif blocks and fold(user) in blocks:
+            one = entry(offset, ts, name, NIL, HIDDEN)
+        else:
+            one = entry(offset, ts, name, data, opts)
+        size -= len(one)
+        if size < 0:
+            break
+        found.append(one)
+    if not upward:
+        found.reverse()
+    return found, len(found) < len(entries)
+
+
+def presence(session: Session, command: PresenceCommand, now: int) -> None:
+    """Answer PRESENCE (PROTOCOL, "Commands")."""
+    room = session.rooms.get(command.room)
+    if room is None:
+        raise ProtocolError(Code.NOT_A_MEMBER, "not a member of this room")
+    check_room(session)
+    if command.id:
+        found = members(room.presence, min(command.limit, MAX_LISTED), MAX_RESULT - RESULT_ROOM)
+        session.outbox.put(result_raw(command.id, presence_body(len(room.presence), found)))
+
+
+def members(presence: Presence, limit: int, size: int) -> list[bytes]:
+    """Encode the first members of a room, at most `limit` and `size` bytes of them."""
+    found: list[bytes] = []
+    for one in _first(presence.members.values(), limit):
+        packed = one.packed()
+        size -= len(packed)
+        if size < 0:
+            break
+        found.append(packed)
+    return found
+
+
+def _first(values: Iterable[Any], count: int) -> Iterable[Any]:
+    return (value for value, _ in zip(values, range(count), strict=False))

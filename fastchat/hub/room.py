@@ -1,0 +1,48 @@
+"""A room: its fan-outs, who is in it, and what of it is under way in the engine.
+
+Invariant: a room exists from its first member until it is empty and nothing of it is under way.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastchat.broadcast import Broadcaster, Fanout
+from fastchat.config import RoomOptions
+from fastchat.hub.limits import HEADER_BYTES
+from fastchat.hub.presence import Presence
+from fastchat.protocol.codec import gap, pack
+
+
+class Room:
+    """One room of this server."""
+
+    __slots__ = (
+        "name", "packed", "options", "members", "watchers", "presence", "entering", "storing",
+        "storing_bytes", "overhead",
+    )  # fmt: skip
+
+    def __init__(self, name: str, options: RoomOptions, broadcaster: Broadcaster) -> None:
+        self.name = name
+        self.packed = pack(name)
+        self.options = options
+        self.members: Fanout = broadcaster.fanout(
+            options.policy, partial(gap, self.packed), options.coalesce_ms / 1000
+        )
+        self.watchers: Fanout | None = None  # those who want PRESENCE; most rooms have none
+        self.presence = Presence(options.presence_members)
+        self.entering = 0  # JOINs that the engine has not answered
+        self.storing = 0  # PUBLISHes that the engine has not answered
+        self.storing_bytes = 0  # ... and their size: once stored they must find room in the batch
+        self.overhead = len(self.packed) + HEADER_BYTES  # bytes of a MESSAGE besides user, data, opts
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs the room."""
+        return not (self.presence.members or self.entering or self.storing)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the room's own limit of members is reached."""
+        most = self.options.members
+        return 0 < most <= len(self.members) + self.entering

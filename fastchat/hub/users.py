@@ -1,0 +1,69 @@
+"""Who is here: users by the key under which their names are unique.
+
+Invariant: a user is registered exactly as long as at least one session of theirs lives.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from fastchat.protocol.codec import pack
+from fastchat.protocol.names import fold
+
+if TYPE_CHECKING:
+    from fastchat.hub.session import Session
+
+
+class User:
+    """One name and the sessions that bear it; a guest has one session."""
+
+    __slots__ = ("name", "key", "packed", "sessions", "blocks")
+
+    def __init__(self, name: str, key: str) -> None:
+        self.name = name
+        self.key = name if key == name else key  # one object where they are equal
+        self.packed = pack(name)
+        self.sessions: tuple[Session, ...] = ()
+        self.blocks: frozenset[str] = frozenset()  # keys of the users this one does not want to hear
+
+
+class Users:
+    """All users with a living session."""
+
+    __slots__ = ("_users",)
+
+    def __init__(self) -> None:
+        self._users: dict[str, User] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def get(self, key: str) -> User | None:
+        """Return the user whose name folds to this key."""
+        return self._users.get(key)
+
+    def seat(self, session: Session, name: str) -> User:
+        """Let the session bear a name that is free, or its own user's."""
+        key = fold(name)
+        user = self._users.get(key)
+        if user is None:
+            user = self._users[key] = User(name, key)
+        user.sessions = (*user.sessions, session)
+        session.user = user
+        return user
+
+    def unseat(self, session: Session) -> User:
+        """Take the session from its user, who is gone with the last one."""
+        user = session.user
+        user.sessions = tuple(one for one in user.sessions if one is not session)
+        if not user.sessions:
+            del self._users[user.key]
+        return user
+
+    def guest(self, random: Random) -> str:
+        """Make up a name that is free."""
+        while True:
+            name = f"guest-{random.getrandbits(32):08x}"
+            if name not in self._users:
+                return name
