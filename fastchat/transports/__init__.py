@@ -1,0 +1,1 @@
+"""Sockets, timers and TLS: thin shells over the sans-IO core."""

@@ -1,0 +1,95 @@
+"""How many connections may be open: in all, and from one address.
+
+Descriptors are never allowed to run out: past RLIMIT_NOFILE the event loop would drop connections without
+a word, so the cap stays below it by a reserve for files, listeners and refusals.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+from collections.abc import Iterable
+
+RESERVE = 100  # descriptors for listeners, logs, stores and refusals that wait to be read
+IPV6_NETWORK = 64  # bits: one customer's network; a single host has all of it
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of descriptors to the hard one; return what now holds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # forbidden here, or above what this kernel allows
+        return soft
+    return hard
+
+
+def connection_cap(configured: int, descriptors: int) -> int:
+    """The most connections to hold: what was asked for, as far as descriptors allow."""
+    room = max(1, descriptors - RESERVE) if descriptors != resource.RLIM_INFINITY else configured or 1_000_000
+    return min(configured, room) if configured else room
+
+
+def network_of(address: str) -> str:
+    """The key an address is counted under: itself, or for IPv6 its /64; "" for a Unix socket."""
+    if ":" not in address:
+        return address
+    parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, IPV6_NETWORK), strict=False))
+
+
+class Caps:
+    """Counts open connections; `admit` and `release` come in pairs."""
+
+    __slots__ = ("total", "refused", "_most", "_per_network", "_exempt", "_counts")
+
+    def __init__(self, most: int, per_address: int, exempt: Iterable[str]) -> None:
+        self.total = 0
+        self.refused = 0
+        self._most = most
+        self._per_network = per_address  # 0: no limit
+        self._exempt: list[Network] = [ipaddress.ip_network(text, strict=False) for text in exempt]
+        self._counts: dict[str, int] = {}  # of networks that are not exempt
+
+    def admit(self, address: str) -> bool:
+        """Count one more connection from there, or refuse it."""
+        if self.total >= self._most:
+            self.refused += 1
+            return False
+        key = self._key(address)
+        if key:
+            count = self._counts.get(key, 0)
+            if count >= self._per_network:
+                self.refused += 1
+                return False
+            self._counts[key] = count + 1
+        self.total += 1
+        return True
+
+    def release(self, address: str) -> None:
+        """One that was admitted is gone."""
+        self.total -= 1
+        key = self._key(address)
+        if not key:
+            return
+        count = self._counts[key] - 1
+        if count:
+            self._counts[key] = count
+        else:
+            del self._counts[key]
+
+    def _key(self, address: str) -> str:
+        """What to count under; "" where no limit per address holds."""
+        if not address or not self._per_network:
+            return ""
+        key = network_of(address)
+        host = ipaddress.ip_address(key.partition("/")[0])
+        if any(host in network for network in self._exempt):
+            return ""
+        return key
