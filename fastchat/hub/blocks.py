@@ -23,6 +23,8 @@ class Blocks:
     def add(self, user: User, keys: Iterable[str]) -> None:
         """Let `user` block these; raises ProtocolError BAD_ARGUMENT beyond MAX_BLOCKS."""
         blocks = user.blocks.union(keys)
+        if blocks == user.blocks:
+            return  # an idle session keeps no frozenset of its own
         if len(blocks) > MAX_BLOCKS:
             raise ProtocolError(Code.BAD_ARGUMENT, f"at most {MAX_BLOCKS} users can be blocked", field="user")
         for key in blocks - user.blocks:

@@ -13,6 +13,7 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM
 from fastchat.hub.reading import Reading, read
+from fastchat.hub.users import NO_BLOCKS
 from fastchat.protocol.codec import OPS, connect_result, pack
 from fastchat.protocol.messages import VERSION, Connect
 from fastchat.protocol.names import fold, room_name, user_name
@@ -77,7 +78,7 @@ def _claim(session: Session, command: Connect, now: int) -> _Claim:
     hub = session.hub
     wanted = None if command.name is None else _checked(command.name)
     key = None if wanted is None else fold(wanted)
-    blocks: frozenset[str] = frozenset()
+    blocks = NO_BLOCKS
     old: Session | None = None
     if command.resume is not None:
         old = hub.resumes.living(command.resume)

@@ -49,7 +49,7 @@ def admit(session: Session, name: str) -> Room:
         room = hub.room(name)
         if waiting is None:
             waiting = session.entering = {}
-        waiting[name] = room
+        waiting[room.name] = room
     room.entering += 1
     return room
 
@@ -63,15 +63,24 @@ def enter(session: Session, name: str, watch: bool | None, now: int) -> Room | N
     if session.closing:
         return None
     if name not in session.rooms:
-        if session.entering is None or session.entering.pop(name, None) is None:
+        if not stop_waiting(session, name):
             return None
-        session.rooms[name] = room
+        session.rooms[room.name] = room
         room.members.add(session.outbox)
         room.presence.join(session.user, now)
     if watch is not None:
         _watch(session, room, watch)
     session.hub.touch(room, now)
     return room
+
+
+def stop_waiting(session: Session, name: str) -> bool:
+    """Take the room from those the session waits for; tells whether it was among them."""
+    if session.entering is None or session.entering.pop(name, None) is None:
+        return False
+    if not session.entering:
+        session.entering = None
+    return True
 
 
 def withdraw(session: Session, name: str) -> Room:
@@ -111,8 +120,7 @@ def _give_up(session: Session, command: Join, refusal: ProtocolError, now: int) 
 def abandon(session: Session, name: str, now: int) -> None:
     """Undo `admit`: the engine has no answer."""
     room = withdraw(session, name)
-    if session.entering is not None:
-        session.entering.pop(name, None)
+    stop_waiting(session, name)
     session.hub.drop(room, now)
 
 
@@ -138,8 +146,7 @@ def body(session: Session, room: Room, page: Page, watch: bool, now: int, size: 
 def leave(session: Session, command: Leave, now: int) -> None:
     """Answer LEAVE (PROTOCOL, "Commands"); what was put before still comes."""
     room = session.rooms.get(command.room)
-    waiting = session.entering is not None and session.entering.pop(command.room, None) is not None
-    if room is None and not waiting:
+    if not stop_waiting(session, command.room) and room is None:
         raise ProtocolError(Code.NOT_A_MEMBER, "not a member of this room")
     if room is not None:
         depart(session, room, now)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
 
+NO_BLOCKS: frozenset[str] = frozenset()  # shared: an empty one of its own would cost each session 216 bytes
+
+
 class User:
     """One name and the sessions that bear it; a guest has one session."""
 
@@ -25,7 +28,7 @@ class User:
         self.key = name if key == name else key  # one object where they are equal
         self.packed = pack(name)
         self.sessions: tuple[Session, ...] = ()
-        self.blocks: frozenset[str] = frozenset()  # keys of the users this one does not want to hear
+        self.blocks = NO_BLOCKS  # keys of the users this one does not want to hear
 
 
 class Users:
@@ -48,7 +51,8 @@ class Users:
         key = fold(name)
         user = self._users.get(key)
         if user is None:
-            user = self._users[key] = User(name, key)
+            user = User(name, key)
+            self._users[user.key] = user
         user.sessions = (*user.sessions, session)
         session.user = user
         return user
