@@ -20,9 +20,9 @@ def compiled_modules() -> list[str]:
 
 def steps() -> dict[str, list[str]]:
     python = sys.executable
-    stubtest = [python, "-m", "mypy.stubtest", *compiled_modules()]
-    if ALLOWLIST.exists():
-        stubtest += ["--allowlist", str(ALLOWLIST)]
+    # A compiled class is a "disjoint base" by its C struct; users of the stubs gain nothing by hearing of it.
+    options = ["--ignore-disjoint-bases", "--ignore-unused-allowlist", "--allowlist", str(ALLOWLIST)]
+    stubtest = [python, "-m", "mypy.stubtest", *compiled_modules(), *options]
     return {
         "lint": [python, "-m", "ruff", "check", "."],
         "types": [python, "-m", "mypy"],
