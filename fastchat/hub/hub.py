@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastchat.broadcast import Broadcaster, Fanout, Outbox
 from fastchat.config import Config
@@ -27,6 +26,9 @@ from fastchat.hub.session import NOBODY, Link, Peer, Session
 from fastchat.hub.users import Users
 from fastchat.protocol.codec import Limits, gap, presence_push
 from fastchat.protocol.session import Phase
+
+if TYPE_CHECKING:
+    from random import Random
 
 DIRECT_SHARE = 8  # the part of `idempotency_bytes` that keys of DIRECT may take, besides the engine's
 

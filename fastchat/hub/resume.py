@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import sha256
-from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.hub.limits import EXPIRE_MOST, MAX_RESUMES, RESUME_MS
 
 if TYPE_CHECKING:
+    from random import Random
+
     from fastchat.hub.session import Session
 
 SECRET_BITS = 128  # nobody guesses one of 2^128

@@ -5,13 +5,14 @@ Invariant: a user is registered exactly as long as at least one session of their
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 from fastchat.protocol.codec import pack
 from fastchat.protocol.names import fold
 
 if TYPE_CHECKING:
+    from random import Random
+
     from fastchat.hub.session import Session
 
 
