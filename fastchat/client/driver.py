@@ -7,7 +7,9 @@ answer that stands behind it); what waits for the server is bounded (PENDING_BYT
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -281,4 +283,6 @@ def plain(error: OSError) -> str:
     """An error of the network for people: asyncio wraps several into one text, or gives none."""
     if isinstance(error, socket.gaierror):
         return f"unknown host ({error.strerror})"
+    if error.errno in errno.errorcode:  # asyncio's own text only tells that connecting failed
+        return os.strerror(error.errno or 0)
     return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,49 @@
+"""The command line: `fastchat COMMAND`. The only place that prints.
+
+Invariant: a command's module, and what it needs, is imported when that command is used and not before, so
+that `fastchat --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from fastchat.cli.group import LazyGroup
+
+COMMANDS = {
+    "serve": "Start the server.",
+    "chat": "Talk in a room, line by line.",
+    "send": "Say one thing, or each line of a pipe.",
+    "tail": "Print what is said in a room.",
+    "ping": "Measure round trips to a server.",
+    "version": "Show the versions of what runs here.",
+    "completion": "Print the shell's completion script.",
+}
+
+EPILOG = """\b
+A first conversation, in three terminals:
+  fastchat serve
+  fastchat chat lobby --name ada
+  fastchat chat lobby --name bob
+
+\b
+For scripts:
+  echo "build 42 is green" | fastchat send builds --name ci
+  fastchat tail builds --history 10 --json
+
+\b
+Another server: --url tcp://HOST:PORT, ws://HOST:PORT/ws, unix:/PATH (tcps, wss for TLS),
+or the variable FASTCHAT_URL.
+
+\b
+Exit codes: 0 done, 1 a mistake of ours, 2 wrong use or configuration, 3 cannot connect
+or listen, 4 the server refused, 5 no answer in time or the connection was lost.
+"""
+
+main = LazyGroup(
+    "fastchat",
+    package="fastchat.cli",
+    summaries=COMMANDS,
+    help="An event-driven chat server, and a client for it.",
+    epilog=EPILOG,
+)
+
+__all__ = ["main"]

@@ -1,0 +1,73 @@
+"""What every command that talks to a server takes: --url, --name, --timeout, --tls-ca."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from fastchat.client import Chat, connect
+from fastchat.client.address import Address
+
+DEFAULT_URL = "tcp://127.0.0.1:9999"
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        return Address.parse(value).url
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to connect, and as whom."""
+
+    url: str
+    name: str | None
+    timeout: float  # seconds
+    tls_ca: str | None
+
+    def connect(self) -> Chat:
+        """A client that is not connected yet; what its log would say, the commands say in words."""
+        logging.getLogger("fastchat.client").addHandler(logging.NullHandler())
+        tls = ssl.create_default_context(cafile=self.tls_ca) if self.tls_ca else None
+        return connect(self.url, name=self.name, timeout=self.timeout, tls=tls)
+
+
+def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a connection; it gets `target`."""
+
+    @click.option(
+        "--url",
+        callback=_address,
+        metavar="URL",
+        default=DEFAULT_URL,
+        envvar="FASTCHAT_URL",
+        show_default=True,
+        show_envvar=True,
+        help="The server: tcp://, tcps://, ws://, wss:// or unix:/PATH.",
+    )
+    @click.option("--name", "-n", envvar="FASTCHAT_NAME", show_envvar=True, help="Your name; else a guest's.")
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(0.1, 3600),
+        default=10.0,
+        show_default=True,
+        help="Seconds to wait for an answer.",
+    )
+    @click.option(
+        "--tls-ca",
+        type=click.Path(exists=True, dir_okay=False),
+        help="PEM file of the authority to trust, with tcps:// and wss://.",
+    )
+    @wraps(command)
+    def taking(url: str, name: str | None, timeout: float, tls_ca: str | None, **rest: Any) -> Any:
+        return command(target=Target(url, name, timeout, tls_ca), **rest)
+
+    return taking
