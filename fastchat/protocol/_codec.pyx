@@ -2,8 +2,8 @@
 """Check msgpack before anything decodes it, and encode what is hot: the compiled twin of `_codec_py.py`.
 
 Invariant: what `scan` lets through, every msgpack library can decode: complete, within `Limits`, strings in
-UTF-8, no container as a map key, timestamps that are timestamps. Every index below `Walk.end` is checked
-before it is read; what is read a second time has passed the walk.
+UTF-8, no container as a map key, and of the reserved exts only timestamps.
+Every index below `Walk.end` is checked before it is read; what is read a second time has passed the walk.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -46,7 +46,7 @@ cdef int TOO_MANY = _rules.TOO_MANY
 cdef int NOT_UTF8 = _rules.NOT_UTF8
 cdef int NEVER_USED = _rules.NEVER_USED
 cdef int BAD_MAP_KEY = _rules.BAD_MAP_KEY
-cdef int BAD_TIMESTAMP = _rules.BAD_TIMESTAMP
+cdef int BAD_EXT = _rules.BAD_EXT
 cdef int NOT_A_MESSAGE = _rules.NOT_A_MESSAGE
 cdef object FAULTS = _rules.FAULTS
 cdef object MALFORMED = Code.MALFORMED
@@ -185,8 +185,8 @@ cdef const unsigned char* walk(
             if not is_utf8(at, at + size):
                 w.fault = NOT_UTF8
                 return NULL
-        elif kind == EXT and at[0] == 0xFF and not is_timestamp(at + 1, size - 1):
-            w.fault = BAD_TIMESTAMP
+        elif kind == EXT and at[0] >= 0x80 and (at[0] != 0xFF or not is_timestamp(at + 1, size - 1)):
+            w.fault = BAD_EXT
             return NULL
         at += size
     return at

@@ -1,7 +1,7 @@
 """Check msgpack before anything decodes it, and encode what is hot: the pure twin of `_codec.pyx`.
 
 Invariant: what `scan` lets through, every msgpack library can decode: complete, within `Limits`, strings in
-UTF-8, no container as a map key, timestamps that are timestamps.
+UTF-8, no container as a map key, and of the reserved exts only timestamps.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ def _fault(number: int) -> ProtocolError:
     return ProtocolError(Code.MALFORMED, FAULTS[number])
 
 
-def _timestamp(body: bytes) -> bool:
-    """Tell whether an ext of type -1 holds a timestamp: libraries raise their own errors otherwise."""
+def _timestamp(ext: bytes) -> bool:
+    """Tell whether an ext, its type first, is a timestamp: all other types below 0 are reserved.
+
+    Libraries raise their own errors on the reserved ones, and on timestamps that are none.
+    """
+    if ext[0] != 0xFF:
+        return False
+    body = ext[1:]
     if len(body) == 8:
         return int.from_bytes(body, "big") >> 34 < NANOSECONDS
     if len(body) == 12:
@@ -84,8 +90,8 @@ def _walk(payload: bytes, at: int, limits: Limits, opened: int, budget: int) -> 
                 payload[start:at].decode()
             except UnicodeDecodeError:
                 raise _fault(rules.NOT_UTF8) from None
-        elif kind == EXT and payload[start] == 0xFF and not _timestamp(payload[start + 1 : at]):
-            raise _fault(rules.BAD_TIMESTAMP)
+        elif kind == EXT and payload[start] >= 0x80 and not _timestamp(payload[start:at]):
+            raise _fault(rules.BAD_EXT)
 
 
 def scan(payload: bytes, limits: Limits) -> None:

@@ -104,14 +104,23 @@ SHAPES: Mapping[int, Shape] = {
     Op.CONNECT: Shape(
         Connect,
         (("version", _uint),),
-        (("token", _str, None), ("name", _str, None), ("resume", _str, None), ("client", _str, None),
-         ("rooms", _rooms, {})),
+        (
+            ("token", _str, None),
+            ("name", _str, None),
+            ("resume", _str, None),
+            ("client", _str, None),
+            ("rooms", _rooms, {}),
+        ),
     ),
     Op.JOIN: Shape(
         Join,
         (("room", _room),),
-        (("since", _position, None), ("history", _uint, 0), ("presence", _bool, False),
-         ("token", _str, None)),
+        (
+            ("since", _position, None),
+            ("history", _uint, 0),
+            ("presence", _bool, False),
+            ("token", _str, None),
+        ),
     ),
     Op.LEAVE: Shape(Leave, (("room", _room),)),
     Op.PUBLISH: Shape(

@@ -142,9 +142,7 @@ def _no_constant(text: str) -> NoReturn:
     raise _Refused(f"{text} is not JSON")
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unwrap, parse_float=_number, parse_constant=_no_constant
-).decode
+_decode = json.JSONDecoder(object_pairs_hook=_unwrap, parse_float=_number, parse_constant=_no_constant).decode
 
 
 def _packed(value: Any) -> bytes:

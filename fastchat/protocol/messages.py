@@ -222,15 +222,5 @@ class Bye(NamedTuple):
 
 
 Push: TypeAlias = (
-    Result
-    | Error
-    | Message
-    | PresencePush
-    | DirectPush
-    | Change
-    | Notice
-    | Gap
-    | PingPush
-    | SignalPush
-    | Bye
+    Result | Error | Message | PresencePush | DirectPush | Change | Notice | Gap | PingPush | SignalPush | Bye
 )

@@ -22,9 +22,7 @@ FORBIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 def room_name(name: str) -> str:
     """Check the name of a room; raises ProtocolError BAD_ARGUMENT with field "room"."""
     if ROOM.fullmatch(name) is None:
-        raise ProtocolError(
-            Code.BAD_ARGUMENT, "a room is 1 to 64 of a-z A-Z 0-9 . _ : / -", field="room"
-        )
+        raise ProtocolError(Code.BAD_ARGUMENT, "a room is 1 to 64 of a-z A-Z 0-9 . _ : / -", field="room")
     return name
 
 

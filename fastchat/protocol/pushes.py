@@ -88,13 +88,15 @@ def join_body(
 
 def history_body(*, epoch: str, offset: int, messages: Sequence[bytes], more: bool = False) -> bytes:
     """Encode the body of a HISTORY result; `messages` are of `entry`, `more` as for JOIN."""
-    return b"".join((
-        b"\x84" if more else b"\x83",
-        b"\xa5epoch" + pack(epoch),
-        b"\xa6offset" + pack(offset),
-        b"\xa8messages" + _array(messages),
-        b"\xa4more\xc3" if more else b"",
-    ))
+    return b"".join(
+        (
+            b"\x84" if more else b"\x83",
+            b"\xa5epoch" + pack(epoch),
+            b"\xa6offset" + pack(offset),
+            b"\xa8messages" + _array(messages),
+            b"\xa4more\xc3" if more else b"",
+        )
+    )
 
 
 def connect_result(id: int, body: Mapping[str, Any], rooms: Mapping[str, bytes]) -> bytes:
@@ -126,9 +128,18 @@ def direct_push(ts: int, user: bytes, data: bytes, opts: bytes = EMPTY) -> bytes
 
 def change(room: bytes, offset: int, ts: int, user: bytes, kind: str, target: int, value: bytes) -> bytes:
     """Encode CHANGE; `room`, `user` and `value` are msgpack already, `ts` is in ms."""
-    return b"".join((
-        _head(8, Op.CHANGE), room, pack(offset), pack(ts), user, pack(kind), pack(target), value,
-    ))
+    return b"".join(
+        (
+            _head(8, Op.CHANGE),
+            room,
+            pack(offset),
+            pack(ts),
+            user,
+            pack(kind),
+            pack(target),
+            value,
+        )
+    )
 
 
 def notice(

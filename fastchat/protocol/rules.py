@@ -41,7 +41,7 @@ TOO_MANY = 4
 NOT_UTF8 = 5
 NEVER_USED = 6
 BAD_MAP_KEY = 7
-BAD_TIMESTAMP = 8
+BAD_EXT = 8
 NOT_A_MESSAGE = 9
 
 FAULTS = (
@@ -53,7 +53,7 @@ FAULTS = (
     "a str is not valid UTF-8",
     "0xc1 is not msgpack",
     "an array or a map is used as a map key",
-    "an ext of type -1 is not a msgpack timestamp",
+    "an ext of a reserved type is not a timestamp",
     "not an array that begins with an integer",
 )
 

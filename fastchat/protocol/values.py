@@ -39,7 +39,7 @@ def load_with(
 
 
 def ext_of(type: int, body: bytes) -> bytes:
-    """Make an ext of any type, -128 to 127: the library refuses the negative ones."""
+    """Make an ext of any type, -128 to 127: the library itself makes no negative ones."""
     size = len(body)
     if size in (1, 2, 4, 8, 16):
         head = bytes((0xD3 + size.bit_length(),))
