@@ -185,7 +185,11 @@ def await_start(instance: Running) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not accepts(instance.port):
         if instance.process.poll() is not None:
-            raise BenchError(f"{instance.name} ended with {instance.process.returncode}:\n{instance.words().strip()}")
+            raise BenchError(
+                f"{instance.name} ended with {instance.process.returncode}:\n{instance.words().strip()}"
+            )
         if time.monotonic() > deadline:
-            raise BenchError(f"{instance.name} does not accept on port {instance.port}:\n{instance.words().strip()}")
+            raise BenchError(
+                f"{instance.name} does not accept on port {instance.port}:\n{instance.words().strip()}"
+            )
         time.sleep(0.02)
