@@ -54,7 +54,7 @@ class Page(NamedTuple):
     offset: int  # the newest of the room, 0 when nothing was ever stored
     recovered: bool | None  # answers `since`: True only if `entries` lacks nothing; None: was not asked
     entries: Sequence[Entry]
-    more: bool  # entries further in the direction asked for were left out
+    more: bool  # with `after` or `before`: more stand further on; else: some asked for did not fit
 
 
 class Sink(Protocol):

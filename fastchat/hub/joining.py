@@ -139,7 +139,7 @@ def body(session: Session, room: Room, page: Page, watch: bool, now: int, size: 
         messages=found,
         members=len(room.presence),
         presence=who,
-        more=cut or (page.more and page.recovered is True),
+        more=cut or page.more,
     )
 
 

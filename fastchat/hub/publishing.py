@@ -36,7 +36,8 @@ def publish(session: Session, command: Publish, now: int) -> None:
     if room is None:
         room = entering(session, name)
     size = len(data) + room.overhead
-    if room.members.full(size + room.storing_bytes):
+    waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
+    if room.members.full(size + waiting) or (waiting and waiting + size > session.hub.config.batch_bytes):
         raise ProtocolError(Code.OVERLOADED, "the room has more than can be sent", retry_ms=BUSY_RETRY_MS)
     user = session.user
     stored = session.hub.engine.append(

@@ -17,6 +17,7 @@ from fastchat.protocol.codec import EXPIRED, HIDDEN, NIL, entry, history_body, p
 from fastchat.protocol.messages import History
 from fastchat.protocol.messages import Presence as PresenceCommand
 from fastchat.protocol.names import fold
+from fastchat.protocol.rules import MAX_UINT
 
 if TYPE_CHECKING:
     from fastchat.hub.presence import Presence
@@ -76,7 +77,8 @@ def history(session: Session, command: History, now: int) -> None:
     if command.room not in session.rooms:
         entering(session, command.room)
     check_room(session)
-    query = Query(command.room, min(command.limit, MAX_LIMIT), None, command.after, command.before)
+    before = MAX_UINT if command.after is None and command.before is None else command.before
+    query = Query(command.room, min(command.limit, MAX_LIMIT), None, command.after, before)
     read(Reading(session, command, _answer_history, refuse), (query,), now)
 
 

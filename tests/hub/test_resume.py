@@ -1,0 +1,67 @@
+"""Resume secrets are kept as digests, for a time, and not too many."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from fastchat.hub import resume
+from fastchat.hub.limits import RESUME_MS
+from fastchat.hub.resume import Resumes
+from fastchat.hub.users import User
+
+
+class FakeSession:
+    def __init__(self, name: str) -> None:
+        self.user = User(name, name)
+        self.secret = b""
+
+
+def ended(resumes: Resumes, name: str, now: int) -> str:
+    session = FakeSession(name)
+    secret = resumes.issue(session)  # type: ignore[arg-type]
+    resumes.end(session, now)  # type: ignore[arg-type]
+    return secret
+
+
+def test_secrets_are_long_and_differ() -> None:
+    resumes = Resumes(Random(1))
+    secrets = {resumes.issue(FakeSession("a")) for _ in range(100)}  # type: ignore[arg-type]
+    assert len(secrets) == 100 and {len(one) for one in secrets} == {32}
+
+
+def test_the_secret_itself_is_not_kept() -> None:
+    resumes = Resumes(Random(1))
+    session = FakeSession("ada")
+    secret = resumes.issue(session)  # type: ignore[arg-type]
+    assert secret not in repr((resumes._living, resumes._ended, session.__dict__))
+    assert resumes.living(secret) is not None
+    assert resumes.living(session.secret.hex()) is None
+
+
+def test_the_ended_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MAX_RESUMES", 10)
+    resumes = Resumes(Random(1))
+    secrets = [ended(resumes, f"user-{number}", number) for number in range(25)]
+    assert len(resumes) == 10
+    assert [resumes.ended(secret, 30) is not None for secret in secrets] == [False] * 15 + [True] * 10
+
+
+def test_the_ended_are_forgotten_in_time() -> None:
+    resumes = Resumes(Random(1))
+    first, second = ended(resumes, "a", 1000), ended(resumes, "b", 2000)
+    resumes.expire(1000 + RESUME_MS)
+    assert len(resumes) == 1
+    assert resumes.ended(first, 1000) is None
+    assert resumes.ended(second, 2000 + RESUME_MS) is None, "even where nobody has cleaned up yet"
+    assert resumes.ended(second, 1999 + RESUME_MS) is not None
+
+
+def test_a_revoked_secret_is_not_remembered() -> None:
+    resumes = Resumes(Random(1))
+    session = FakeSession("a")
+    secret = resumes.issue(session)  # type: ignore[arg-type]
+    resumes.revoke(session)  # type: ignore[arg-type]
+    resumes.end(session, 1000)  # type: ignore[arg-type]
+    assert resumes.living(secret) is None and resumes.ended(secret, 1000) is None
