@@ -193,7 +193,7 @@ cdef const unsigned char* walk(
 
 
 cdef int start_walk(Walk* w, const unsigned char* end, object limits) except -1:
-    if not isinstance(limits, tuple):
+    if not isinstance(limits, tuple) or len(<tuple>limits) != 2:
         raise TypeError("limits must be Limits")
     cdef int64_t deepest = PyLong_AsLongLong(<object>PyTuple_GET_ITEM(limits, 0))
     w.end = end
