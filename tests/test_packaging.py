@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -16,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SEEN_BY_BUILDS = ("FASTCHAT_REQUIRE_EXT", "FASTCHAT_PURE", "FASTCHAT_CFLAGS", "PYTHONPATH", "CC", "CFLAGS")
+WARNING = "C extension is not in use"
 STUBS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "fastchat").rglob("*.pyi"))
 CYTHON = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "fastchat").rglob("*.pyx"))
 MODULES = [path.removesuffix(".pyx").replace("/", ".") for path in CYTHON]
@@ -128,3 +131,54 @@ def test_the_compiled_twins_are_there_and_chosen(compiled: Environment, module: 
 def test_without_a_compiler_there_are_none(pure: Environment, module: str) -> None:
     code = f"import importlib.util as u; print(u.find_spec({module!r}))"
     assert pure.run(code) == "None"
+
+
+def conversation(environment: Environment) -> str:
+    """Serve, say something, hear it, stop; return what the server printed."""
+    command = [str(environment.fastchat), "serve", "--port", "0"]
+    inherited = {name: value for name, value in os.environ.items() if name not in SEEN_BY_BUILDS}
+    with subprocess.Popen(
+        command,
+        cwd=environment.folder,
+        env=inherited | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            printed = ""
+            while not (found := re.search(r"listens on (127\.0\.0\.1:\d+)", printed)):
+                line = server.stdout.readline()
+                assert line, f"the server ended:\n{printed}"
+                printed += line
+            url = f"tcp://{found[1]}"
+            call(environment.fastchat, "send", "lobby", "hello", "--url", url, cwd=environment.folder)
+            tail = ("tail", "lobby", "--history", "1", "--count", "1", "--url", url)
+            assert "hello" in call(environment.fastchat, *tail, cwd=environment.folder)
+            server.send_signal(signal.SIGTERM)
+            rest, _ = server.communicate(timeout=30)
+        finally:
+            server.kill()
+    assert server.returncode == 0, printed + rest
+    return printed + rest
+
+
+def test_installed_with_the_compiled_modules_it_serves(compiled: Environment) -> None:
+    assert WARNING not in conversation(compiled)
+
+
+def test_installed_without_them_it_serves_with_one_warning(pure: Environment) -> None:
+    assert conversation(pure).count(WARNING) == 1
+
+
+def test_the_installed_command_tells_which_twins_run(compiled: Environment, pure: Environment) -> None:
+    assert "pure" not in call(compiled.fastchat, "version", cwd=compiled.folder)
+    assert call(pure.fastchat, "version", cwd=pure.folder).count("pure") == len(MODULES)
+
+
+def test_the_types_are_found_by_those_who_install_it(compiled: Environment, tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("import fastchat\nreveal_type(fastchat.connect('tcp://x'))\n")
+    mypy = (sys.executable, "-m", "mypy", "--python-executable", compiled.python, "user.py")
+    assert 'Revealed type is "fastchat.client.chat.Chat"' in call(*mypy, cwd=tmp_path)
