@@ -21,7 +21,7 @@ from fastchat.settings_values import from_text, typed
 
 PREFIX = "FASTCHAT_"  # of environment variables: FASTCHAT_PORT, FASTCHAT_FLUSH_BUDGET_MS, ...
 FILE_VARIABLE = "FASTCHAT_CONFIG"  # names the file where no path is given
-NOT_SETTINGS = {"CONFIG", "PURE", "REQUIRE_EXT", "CFLAGS", "URL", "NAME"}  # other FASTCHAT_ variables with a meaning
+NOT_SETTINGS = {"CONFIG", "PURE", "REQUIRE_EXT", "CFLAGS", "URL", "NAME"}  # other FASTCHAT_ variables
 TYPO = 0.8  # likeness from which an unknown variable is taken for a misspelt one, not for somebody else's
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
