@@ -39,6 +39,9 @@ from fastchat.transports.wiring import Wiring
 
 TICK_SECONDS = 0.1  # hub.tick, and how late a deadline may be
 SLICE = 500  # deadlines met in one loop iteration: some milliseconds of work
+# connections asyncio accepts in one iteration: it takes the backlog for that number, and out of descriptors
+# it tries, fails and logs as often
+ACCEPTS = 64
 RECONNECT_MS = 1000  # after a drain: the next server wants a moment to start
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -73,6 +76,11 @@ class Server:
         self._sweeping = False  # more deadlines are due than one slice holds
         self.addresses: list[str] = []  # "127.0.0.1:9999", "[::1]:9999", "unix:/run/chat", once started
         self.port = 0  # the TCP port, once started; 0: none
+
+    @property
+    def connections(self) -> int:
+        """Connections that count against the cap."""
+        return self.wiring.caps.total
 
     async def start(self) -> None:
         """Listen. Raises ConfigError, with what to do, where that cannot work; nothing is left open then."""
@@ -114,8 +122,8 @@ class Server:
             clock=time.monotonic,
             report=_report,
         )
-        self._site = HttpSite(config, lambda: not self._wiring.draining)
-        self._wiring = Wiring(
+        self._site = HttpSite(config, lambda: not self.wiring.draining)
+        self.wiring = Wiring(
             config=config,
             loop=loop,
             time=time.monotonic,
@@ -134,7 +142,7 @@ class Server:
         )
 
     async def _listen(self) -> None:
-        config, wiring = self._config, self._wiring
+        config, wiring = self._config, self.wiring
         loop = wiring.loop
         context = tls_context(config)
         tls: dict[str, Any] = {}
@@ -153,7 +161,8 @@ class Server:
         try:
             while waiting:
                 listener = waiting[0]
-                server = await loop.create_server(front, sock=listener, backlog=config.backlog, **tls)
+                server = await loop.create_server(front, sock=listener, backlog=ACCEPTS, **tls)
+                listener.listen(config.backlog)
                 self._listeners.append(server)
                 self._note(waiting.pop(0))
         finally:
@@ -162,8 +171,9 @@ class Server:
         if config.unix is not None:
             self._unix = UnixListener(config.unix, config)
             self._listeners.append(
-                await loop.create_unix_server(front, sock=self._unix.socket, backlog=config.backlog)
+                await loop.create_unix_server(front, sock=self._unix.socket, backlog=ACCEPTS)
             )
+            self._unix.socket.listen(config.backlog)
             self.addresses.append(f"unix:{config.unix}")
 
     def _note(self, listener: socket.socket) -> None:
@@ -173,7 +183,7 @@ class Server:
 
     def _beat(self) -> None:
         """Every tick: follow the wall clock, let the hub do what is due, meet deadlines."""
-        wiring = self._wiring
+        wiring = self.wiring
         self._tick = wiring.loop.call_later(TICK_SECONDS, self._beat)
         now = time.monotonic()
         wiring.clock.sync(now, time.time())
@@ -182,14 +192,14 @@ class Server:
             self._sweep()
 
     def _sweep(self) -> None:
-        wiring = self._wiring
+        wiring = self.wiring
         self._sweeping = wiring.deadlines.sweep(time.monotonic(), SLICE)
         if self._sweeping:
             wiring.loop.call_soon(self._sweep)
 
     async def drain(self) -> None:
         """Say BYE 102 to everybody, wait until it is with them or `drain_seconds` have passed, then stop."""
-        wiring = self._wiring
+        wiring = self.wiring
         if not wiring.draining:
             wiring.draining = True
             LOG.info("draining %d sessions", wiring.sessions)
@@ -206,7 +216,7 @@ class Server:
 
     async def stop(self) -> None:
         """Close everything at once."""
-        wiring = self._wiring
+        wiring = self.wiring
         wiring.draining = True
         self._stop_listening()
         await self._site.stop()

@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "bucket", "wiring", "transport", "outbox", "session", "address",
-        "_state", "_heard", "_discarded", "_held", "_stuck", "_blocked", "_half", "_code",
+        "_state", "_heard", "_discarded", "_held", "_stuck", "_blocked", "_half", "_code", "_early",
     )  # fmt: skip
 
     outbox: Outbox
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False  # the transport holds bytes
         self._half = False  # the peer shut its side
         self._code = 0  # of the BYE
+        self._early = False  # its time for CONNECT goes on after the first look at it
 
     def begin(self, opened: float, wire: Wire, peer: Peer, raw: bool) -> None:
         """Take the transport over from the front door; the CONNECT deadline counts from `opened`."""
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
         self.outbox = wiring.broadcaster.outbox(self, wire, fd)
         wiring.connections.add(self)
         wiring.session_begun()
-        wiring.deadlines.put(self, opened + wiring.config.connect_seconds)
+        wiring.deadlines.put(self, opened + self._first_look())
         self.session = wiring.hub.open(self, self.outbox, peer, wiring.clock.ms(now))  # may say BYE
 
     # input
@@ -210,8 +211,13 @@ class Connection(asyncio.Protocol):
         if self._state is not State.OPEN:
             self.transport.abort()
             return 0.0
+        config = self.wiring.config
+        ping = config.ping_ms / 1000
+        if self._early:
+            self._early = False
+            if not self.session.connected:
+                return now + config.connect_seconds - ping
         ms = self.wiring.clock.ms(now)
-        ping = self.wiring.config.ping_ms / 1000
         quiet = now - self._heard
         if not self.session.connected or quiet >= 2 * ping:
             self.session.timeout(ms)
@@ -220,6 +226,13 @@ class Connection(asyncio.Protocol):
             return self._heard + ping
         self.session.ping(ms)
         return self._heard + 2 * ping
+
+    def _first_look(self) -> float:
+        """Seconds until somebody looks whether CONNECT is done, or whether silence follows it."""
+        config = self.wiring.config
+        ping = config.ping_ms / 1000
+        self._early = ping < config.connect_seconds
+        return min(ping, config.connect_seconds)
 
     def _linger(self) -> None:
         wiring = self.wiring

@@ -7,9 +7,12 @@ are cut by aiohttp's keep-alive timeout, slow bodies by its lingering time, read
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from fastchat.config import Config
 from fastchat.transports.deadlines import NONE
@@ -30,7 +33,18 @@ HEADERS = {
 }
 NOTHING = "default-src 'none'; frame-ancestors 'none'"  # content policy of what is no page
 
+LOG = logging.getLogger(__name__)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Calm(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp logs a request that is no HTTP as an error, with a traceback; but it is the peer's."""
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            level = logging.DEBUG
+        super().log(level, msg, *args, **kwargs)
 
 
 class HttpSite:
@@ -47,6 +61,7 @@ class HttpSite:
             app,
             handle_signals=False,
             access_log=None,
+            logger=_Calm(LOG, {}),
             keepalive_timeout=config.connect_seconds,
             lingering_time=config.linger_seconds,
             max_line_size=LINE_LIMIT,

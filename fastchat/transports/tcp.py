@@ -27,11 +27,12 @@ class TcpConnection(Connection):
                 # what CONNECT decides holds for the frame after it, so until then one at a time
                 wanted = most if session.connected else 1
                 payloads = self._framer.cut(session.frame_limit, wanted)
-                if payloads:
-                    session.receive(payloads, now)
-                if len(payloads) < wanted:
+                if not payloads:
                     return False
-                most -= wanted
+                session.receive(payloads, now)
+                if len(payloads) < wanted and not self._framer.pending:
+                    return False  # else what is left may be too long, which the next cut tells
+                most -= len(payloads)
         except FrameError as error:
             session.refuse(error, now)
         return not session.closing

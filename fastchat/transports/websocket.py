@@ -39,13 +39,12 @@ class WsConnection(Connection):
         try:
             while most > 0 and not session.closing:
                 if self._unusual is None:
-                    wanted = most if session.connected else 1
-                    payloads = self._cutter.cut(session.frame_limit, wanted)
+                    payloads = self._cutter.cut(session.frame_limit, most if session.connected else 1)
                     if payloads:
                         self.deliver(self._kind, payloads, now)
                         most -= len(payloads)
-                    if len(payloads) == wanted:
-                        continue
+                        if self._cutter.pending:
+                            continue  # what is left may be too long, which the next cut tells
                     if not self._cutter.unusual():
                         return False
                     self._unusual = Unusual()

@@ -1,0 +1,169 @@
+"""Clients of every kind talk with each other through one port."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastchat.server import Server
+from tests.conftest import Runner
+from tests.server.certificate import make_certificate
+from tests.server.parts import Parts
+from tests.server.wire import (
+    BINARY,
+    CONNECT,
+    JOIN,
+    MESSAGE,
+    PING,
+    PUBLISH,
+    RESULT,
+    WIRES,
+    WS_PING,
+    WS_PONG,
+    WsPeer,
+    client_frame,
+    dial,
+    pack,
+    serving,
+    tcp,
+    upgrade,
+    ws,
+)
+
+
+async def talk(peers: dict[str, Any]) -> None:
+    """Everybody joins, everybody speaks, everybody hears everything in one order."""
+    for peer in peers.values():
+        await peer.join("lobby")
+    for name, peer in peers.items():
+        peer.send(PUBLISH, 0, "lobby", f"hello of {name}")
+    heard = [[await peer.until(MESSAGE) for _ in peers] for peer in peers.values()]
+    assert all(messages == heard[0] for messages in heard)
+    assert [message[2] for message in heard[0]] == list(range(1, len(peers) + 1))
+    assert {message[4]: message[5] for message in heard[0]} == {name: f"hello of {name}" for name in peers}
+
+
+@pytest.mark.parametrize("backend", ["raw", "transport"])
+def test_all_wires_meet_in_one_room(run: Runner, parts: Parts, backend: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = str(tmp_path / "chat")
+        async with serving(unix=path, backend=backend) as server, AsyncExitStack() as stack:
+            assert server.addresses == [f"127.0.0.1:{server.port}", f"unix:{path}"]
+            peers = {
+                name: await stack.enter_async_context(dial(server, wire, name, unix=where))
+                for name, wire, where in (
+                    ("ada", "tcp", ""), ("bob", "ws", ""), ("cy", "json", ""), ("dan", "tcp", path),
+                    ("eve", "ws", path),
+                )
+            }  # fmt: skip
+            await talk(peers)
+
+    run(scenario())
+
+
+def test_all_wires_speak_tls(run: Runner, parts: Parts, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=certificate)
+
+    async def scenario() -> None:
+        async with serving(tls_cert=certificate, tls_key=key) as server, AsyncExitStack() as stack:
+            peers = {
+                wire: await stack.enter_async_context(dial(server, wire, wire, tls=trust))
+                for wire in ("tcp", "ws", "json")
+            }
+            await talk(peers)
+            async with dial(server, tls=trust) as page:
+                page.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert (await page.rest()).startswith(b"HTTP/1.1 200 ")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_bytes_may_come_in_any_pieces(run: Runner, parts: Parts, size: int) -> None:
+    conversation = [
+        (CONNECT, 1, 1, {"name": "ada"}), (JOIN, 2, "lobby", {}), (PUBLISH, 0, "lobby", "x" * 200)
+    ]  # fmt: skip
+    streams = {
+        "tcp": b"".join(tcp(*message) for message in conversation),
+        "ws": upgrade() + b"".join(ws(*message) for message in conversation),
+    }
+
+    async def trickle(server: Server, wire: str) -> None:
+        async with dial(server) as raw:
+            for piece in batched(streams[wire], size):
+                raw.write(piece)
+                await asyncio.sleep(0)
+            if wire == "ws":
+                await raw.reader.readuntil(b"\r\n\r\n")
+            peer = WIRES[wire](raw.reader, raw.writer)
+            results = [await peer.receive() for _ in range(3)]
+            assert sorted(result[0] for result in results) == [RESULT, RESULT, MESSAGE]
+
+    async def scenario() -> None:
+        async with serving() as server:
+            for wire in streams:
+                await trickle(server, wire)
+
+    run(scenario())
+
+
+def batched(data: bytes, size: int) -> list[bytes]:
+    return [data[place : place + size] for place in range(0, len(data), size)]
+
+
+def test_all_may_come_at_once(run: Runner, parts: Parts) -> None:
+    """Handshake, CONNECT, commands of different sizes and a ping in one segment."""
+
+    async def scenario() -> None:
+        async with serving() as server, dial(server) as raw:
+            peer = WsPeer(raw.reader, raw.writer)
+            commands = ws(CONNECT, 1, 1, {"name": "ada"}) + ws(JOIN, 2, "lobby", {})
+            commands += ws(PUBLISH, 3, "lobby", "x" * 5000) + client_frame(WS_PING, b"still there?")
+            peer.write(upgrade() + commands + ws(PING, 4))
+            await peer.reader.readuntil(b"\r\n\r\n")
+            frames = [await peer.receive_frame() for _ in range(6)]
+            assert (WS_PONG, b"still there?") in frames
+            assert [opcode for opcode, _ in frames].count(BINARY) == 5
+
+    run(scenario())
+
+
+def test_fragments_and_pings_between_them_are_one_command(run: Runner, parts: Parts) -> None:
+    async def scenario() -> None:
+        async with serving() as server, dial(server, "ws", "ada") as peer:
+            payload = pack(PING, 77)
+            peer.write(client_frame(BINARY, payload[:2], 0) + client_frame(WS_PING, b"?"))
+            assert await peer.receive_frame() == (WS_PONG, b"?")
+            peer.write(client_frame(0, payload[2:]) + ws(PING, 78))
+            assert [(await peer.receive())[1] for _ in range(2)] == [77, 78]
+
+    run(scenario())
+
+
+def test_pipelined_commands_beyond_a_turn_are_all_answered_in_order(run: Runner, parts: Parts) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            for wire in ("tcp", "ws", "json"):
+                async with dial(server, wire, f"ada-{wire}") as peer:
+                    peer.write(b"".join(peer.frame(PING, number) for number in range(1, 1001)))
+                    assert [(await peer.receive())[1] for _ in range(1000)] == list(range(1, 1001))
+
+    run(scenario())
+
+
+def test_a_flood_of_pings_is_answered_and_holds_nobody_up(run: Runner, parts: Parts) -> None:
+    async def scenario() -> None:
+        async with serving() as server, dial(server, "ws", "a") as flooder, dial(server, name="b") as other:
+            flooder.write(client_frame(WS_PING, b"p") * 5000)
+            other.send(PING, 5)
+            assert (await other.receive())[1] == 5
+            for _ in range(5000):
+                assert await flooder.receive_frame() == (WS_PONG, b"p")
+
+    run(scenario())
