@@ -246,7 +246,7 @@ class Broadcaster:
             if sent < 0:
                 return
             if len(data) - sent <= self._hand:
-                self._counts["deliveries"] += sum(frame.room is not None for frame in run.frames)
+                self._counts["deliveries"] += run.deliveries
                 if sent < len(data):
                     self._write(outbox, data[sent:])
                 return
@@ -263,7 +263,7 @@ class Broadcaster:
     def _drain(self, outbox: Outbox, sent: int) -> None:
         """Hand the queue to the transport until it pauses; of the first frame `sent` bytes are out."""
         queue = outbox._queue
-        while queue and not outbox._paused:
+        while queue and (sent or not outbox._paused):
             parts: list[bytes] = []
             size = 0
             while queue and (not parts or size + len(getattr(queue[0], "data", b"")) <= self._hand):
@@ -321,7 +321,8 @@ class Broadcaster:
             outbox._returned()
 
     def _fail(self, outbox: Outbox, number: int) -> None:
-        outbox.clear()
+        outbox._clear()
+        outbox._fd = -1
         outbox._ending = outbox._ended = True
         for room in list(outbox._rooms):
             room._forget(outbox)
@@ -350,7 +351,7 @@ class Broadcaster:
                 self._cut(outbox, "cut")
 
     def _cut(self, outbox: Outbox, counter: str) -> None:
-        outbox.clear()
+        outbox._clear()
         self._counts[counter] += 1
         self._doomed += outbox._handed - outbox._doomed
         outbox._doomed = outbox._handed

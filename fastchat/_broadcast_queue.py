@@ -60,17 +60,25 @@ class Gap:
 class Run:
     """Frames in order, joined at most once for all who get them whole."""
 
-    __slots__ = ("frames", "_joined")
+    __slots__ = ("frames", "_joined", "_deliveries")
 
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames
         self._joined: bytes | None = None
+        self._deliveries = -1
 
     @property
     def joined(self) -> bytes:
         if self._joined is None:
             self._joined = b"".join([frame.data for frame in self.frames])
         return self._joined
+
+    @property
+    def deliveries(self) -> int:
+        """How many of the frames are a room's."""
+        if self._deliveries < 0:
+            self._deliveries = sum(frame.room is not None for frame in self.frames)
+        return self._deliveries
 
 
 def merged(runs: list[Run]) -> Run:

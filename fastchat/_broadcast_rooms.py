@@ -52,7 +52,7 @@ class Outbox:
     )  # fmt: skip
 
     def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
-        self.wire = wire
+        self.wire = Wire(wire)
         self.closed = False
         self.pending = 0  # bytes waiting in the queue or with the transport
         self._core = core
@@ -102,6 +102,11 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget what waits; what kernel or transport have begun is theirs."""
+        self._clear()
+        if self._ending and not self._ended and not self.closed:
+            self._gather()
+
+    def _clear(self) -> None:
         core = self._core
         self._floor = core._order
         core._release(self._mine)
@@ -126,7 +131,7 @@ class Outbox:
         if self.closed:
             return
         self.closed = True
-        self.clear()
+        self._clear()
         self._returned()
         self._fd = -1
         for room in list(self._rooms):
@@ -153,7 +158,7 @@ class Fanout:
     def __init__(
         self, core: Broadcaster, policy: Policy, gap: Callable[[int, int, str], bytes], coalesce: float
     ) -> None:
-        self.policy = policy
+        self.policy = Policy(policy)
         self.gap = gap
         self._core = core
         self._coalesce = coalesce  # seconds of a tick, 0: none
@@ -211,9 +216,9 @@ class Fanout:
         if not keep and self.full(len(payload)):
             core._counts["refused"] += 1
             return False
-        core._counts["messages"] += 1
         wires = [wire for wire in Wire if self._members[wire]]
         encoded = [framed(payload, wire, core._to_json) for wire in wires]  # before anything is queued
+        core._counts["messages"] += 1
         if not wires:
             return True
         order = core._next()

@@ -1,0 +1,402 @@
+"""Any sequence of calls gives every client the bytes of a simple model, over every backend and both twins.
+
+The same calls go to several worlds: one for each twin and backend. The model knows for each client which frames
+were put for it. In rooms that never drop, the client must get exactly these; where a policy drops, what is
+missing must be droppable and announced by the right gaps in the right places.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from fastchat.broadcast import Wire
+from fastchat.config import Policy
+from tests.broadcast.rig import Client, Rig, framed
+from tests.twins import twins
+
+CLIENTS = 5
+POLICIES = [Policy.DISCONNECT, Policy.DROP, Policy.LATEST, Policy.DISCONNECT]
+COALESCE = [0.0, 0.0, 0.0, 0.05]
+INDEX = st.integers(0, CLIENTS - 1)
+ROOM = st.integers(0, len(POLICIES) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """One frame as the model knows it."""
+
+    payload: bytes
+    room: int = -1  # private
+    offset: int = 0
+    expires: float = 0.0
+    keep: bool = True
+
+
+@dataclass
+class Expected:
+    """What one client of one world should get."""
+
+    frames: list[Sent] = field(default_factory=list)
+    live: bool = True  # False: closed or cut, what it got must only be a beginning
+    done: bool = False  # closed: nothing is looked at any more
+    last: bytes | None = None  # the goodbye after a cut
+
+
+class World:
+    """One twin over one backend."""
+
+    def __init__(self, name: str, twin: Any, raw: bool, faults: int, limits: dict[str, Any]) -> None:
+        self.name = name
+        self.rig = Rig(twin, **limits)
+        if faults:
+            self.rig.core._inject(faults, partial=300, again=100, interrupt=100)
+        wires = [Wire.TCP, Wire.TCP, Wire.WS, Wire.WS_JSON, Wire.TCP]
+        self.clients = [self.rig.client(wire, raw=raw) for wire in wires]
+        self.rooms = [
+            self.rig.core.fanout(policy, lambda a, b, why, i=i: f"GAP {i} {a} {b} {why}".encode(), coalesce)
+            for i, (policy, coalesce) in enumerate(zip(POLICIES, COALESCE, strict=True))
+        ]
+        self.expected = [Expected() for _ in wires]
+        for i, client in enumerate(self.clients):
+            client.transport.on_slow = lambda i=i: self.goodbye(i)
+
+    def goodbye(self, i: int) -> None:
+        """The owner's answer to `slow`."""
+        self.forget(i)
+        self.expected[i].last = b"BYE %d" % i
+        outbox = self.clients[i].outbox
+        outbox.clear()
+        outbox.put(b"BYE %d" % i)
+        outbox.end()
+
+    def forget(self, i: int) -> None:
+        """Let the model forget what is not with kernel or transport: a whole number of frames is."""
+        got = self.payloads(i, self.clients[i].handed())
+        self.expected[i].frames = explain(self.expected[i].frames, got, whole=False)
+
+    def payloads(self, i: int, data: bytes) -> list[bytes]:
+        from_wire = []
+        wire = self.clients[i].wire
+        while data:
+            size = frame_size(wire, data)
+            assert size <= len(data), "part of a frame"
+            from_wire.append(data[:size])
+            data = data[size:]
+        return from_wire
+
+    def flush(self) -> None:
+        cut = self.rig.flush()
+        assert not self.rig.core.waiting or cut or self.rig.wakes, "nobody was woken"
+        self.rig.wakes = 0 if not self.rig.core.waiting else self.rig.wakes
+
+    def check(self) -> None:
+        for i, (client, expected) in enumerate(zip(self.clients, self.expected, strict=True)):
+            if expected.done:
+                continue
+            got = self.payloads(i, client.pump())
+            assert not client.transport.buffer, self.name
+            if expected.last is not None:
+                assert got.pop() == framed(client.wire, expected.last)
+            try:
+                explain(expected.frames, got, whole=expected.last is None, wire=client.wire)
+            except AssertionError as error:
+                raise AssertionError(f"{self.name}, client {i}: {expected.frames} became {got}") from error
+            assert client.outbox.pending == 0
+
+
+def frame_size(wire: int, data: bytes) -> int:
+    if wire == Wire.TCP:
+        return 4 + int.from_bytes(data[:4], "big")
+    if data[1] < 126:
+        return 2 + data[1]
+    width = 2 if data[1] == 126 else 8
+    return 2 + width + int.from_bytes(data[2 : 2 + width], "big")
+
+
+def unframed(wire: int, frame: bytes) -> bytes:
+    if wire == Wire.TCP:
+        return frame[4:]
+    body = frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+    return bytes.fromhex(body[1:-1].decode()) if frame[0] == 0x81 else body
+
+
+def explain(frames: list[Sent], got: list[bytes], whole: bool, wire: int | None = None) -> list[Sent]:
+    """See that `got` is what the frames may become; returns those whose fate it has told.
+
+    One room after the other for what is dropped and announced, then over all for the order.
+    """
+    payloads = [unframed(_wire_of(frame) if wire is None else wire, frame) for frame in got]
+    told: set[int] = set()
+    for room in range(-1, len(POLICIES)):
+        mine = [(at, frame) for at, frame in enumerate(frames) if frame.room == room]
+        known = {frame.payload for _, frame in mine}
+        seen = [p for p in payloads if p in known or p.startswith(b"GAP %d " % room)]
+        told |= _explain_room(mine, seen, whole)
+    places = {frame.payload: at for at, frame in enumerate(frames)}
+    order = [places[p] for p in payloads if not p.startswith(b"GAP")]
+    order = [at for at in order if frames[at].room < 0 or not COALESCE[frames[at].room]]  # ticks wait
+    assert order == sorted(order), "out of order"
+    return [frame for at, frame in enumerate(frames) if at in told]
+
+
+def _wire_of(frame: bytes) -> int:
+    return {0x82: Wire.WS, 0x81: Wire.WS_JSON}.get(frame[0], Wire.TCP)
+
+
+def _explain_room(frames: list[tuple[int, Sent]], got: list[bytes], whole: bool) -> set[int]:
+    told: set[int] = set()
+    rest = list(frames)
+    before = b""
+
+    def lose(why: bytes) -> Sent:
+        at, frame = rest.pop(0)
+        told.add(at)
+        if why == b"expired":
+            assert frame.expires, frame
+        else:
+            assert not frame.keep and POLICIES[frame.room] is not Policy.DISCONNECT, frame
+        return frame
+
+    for payload in got:
+        if not payload.startswith(b"GAP"):
+            while rest[0][1].payload != payload:
+                assert not rest[0][1].offset, "lost without a word"
+                lose(b"expired" if rest[0][1].expires else b"slow")
+            told.add(rest.pop(0)[0])
+            before = b""
+            continue
+        _, _, start, end, why = payload.split()
+        assert why != before, "two gaps where one was enough"
+        before = why
+        while rest[0][1].offset != int(start):
+            assert not rest[0][1].offset, "a gap in the wrong place"
+            lose(b"expired" if rest[0][1].expires else b"slow")
+        while True:
+            frame = rest[0][1]
+            lose(why if frame.offset else b"expired" if frame.expires else b"slow")
+            if frame.offset == int(end):
+                break
+    if whole:
+        assert not [frame for _, frame in rest if frame.offset], "the end is missing"
+        while rest:
+            lose(b"expired" if rest[0][1].expires else b"slow")
+    return told
+
+
+class Machine(RuleBasedStateMachine):
+    """Rules do the same to all worlds and to the model."""
+
+    limits: dict[str, Any] = {}
+
+    @initialize(seed=st.integers(1, 1 << 32))
+    def begin(self, seed: int) -> None:
+        self.worlds = []
+        for param in twins("fastchat._broadcast", "fastchat._broadcast_py"):
+            if param.values[0] is None:
+                continue
+            for backend, raw, faults in (("transport", False, 0), ("raw", True, 0), ("faulty", True, seed)):
+                name = f"{param.id}-{backend}"
+                self.worlds.append(World(name, param.values[0], raw, faults, self.limits))
+        self.members: list[list[int]] = [[] for _ in POLICIES]
+        self.offsets = [0] * len(POLICIES)
+        self.gone: set[int] = set()
+        self.counter = 0
+        self.now = 100.0
+
+    def payload(self, size: int) -> bytes:
+        self.counter += 1
+        return (b"%d " % self.counter).ljust(size, b".")
+
+    def each(self, i: int) -> list[tuple[World, Client]]:
+        return [(world, world.clients[i]) for world in self.worlds]
+
+    def accepts(self, world: World, i: int) -> bool:
+        expected = world.expected[i]
+        return expected.live and expected.last is None and not expected.done
+
+    @rule(
+        room=ROOM,
+        count=st.sampled_from([1, 1, 2, 9]),
+        size=st.sampled_from([0, 10, 130, 400]),
+        stored=st.booleans(),
+        keep=st.sampled_from([False, False, True]),
+        ttl=st.sampled_from([0.0, 0.0, 1.0]),
+        skip=st.sets(INDEX, max_size=2),
+    )
+    def put(
+        self, room: int, count: int, size: int, stored: bool, keep: bool, ttl: float, skip: set[int]
+    ) -> None:
+        for _ in range(count):
+            stored = stored and not keep
+            self.offsets[room] += stored
+            expires = self.now + ttl if ttl else 0.0
+            offset = self.offsets[room] if stored else 0
+            sent = Sent(self.payload(size), room, offset, expires, keep)
+            for world in self.worlds:
+                skipped = [world.clients[i].outbox for i in skip]
+                assert world.rooms[room].put(sent.payload, offset, skip=skipped, expires=expires, keep=keep)
+                for i in self.members[room]:
+                    if i not in skip and self.accepts(world, i):
+                        world.expected[i].frames.append(sent)
+
+    @rule(i=INDEX, count=st.sampled_from([1, 1, 3]), size=st.sampled_from([0, 10, 130]))
+    def put_private(self, i: int, count: int, size: int) -> None:
+        for _ in range(count):
+            sent = Sent(self.payload(size))
+            for world, client in self.each(i):
+                client.outbox.put(sent.payload)
+                if self.accepts(world, i):
+                    world.expected[i].frames.append(sent)
+
+    @rule(i=INDEX)
+    def put_raw(self, i: int) -> None:
+        sent = Sent(self.payload(20))
+        for world, client in self.each(i):
+            client.outbox.put_raw(framed(client.wire, sent.payload))
+            if self.accepts(world, i):
+                world.expected[i].frames.append(sent)
+
+    @rule(room=ROOM, i=INDEX)
+    def add(self, room: int, i: int) -> None:
+        for world in self.worlds:
+            world.rooms[room].add(world.clients[i].outbox)
+        if i not in self.members[room] and i not in self.gone:
+            self.members[room].append(i)
+
+    @rule(room=ROOM, i=INDEX)
+    def remove(self, room: int, i: int) -> None:
+        for world in self.worlds:
+            world.rooms[room].remove(world.clients[i].outbox)
+        if i in self.members[room]:
+            self.members[room].remove(i)
+
+    @rule(i=INDEX)
+    def block(self, i: int) -> None:
+        for _, client in self.each(i):
+            if not client.outbox.closed:
+                client.transport.block()
+
+    @rule(i=INDEX)
+    def unblock(self, i: int) -> None:
+        for _, client in self.each(i):
+            if not client.outbox.closed:
+                client.transport.unblock()
+
+    @rule()
+    def flush(self) -> None:
+        for world in self.worlds:
+            world.flush()
+
+    @rule()
+    def read(self) -> None:
+        for world in self.worlds:
+            for client in world.clients:
+                if not client.outbox.closed:
+                    client.pump()
+
+    @rule(seconds=st.sampled_from([0.01, 0.06, 1.5]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        for world in self.worlds:
+            world.rig.now = self.now
+
+    @rule(i=INDEX)
+    def clear(self, i: int) -> None:
+        for world, client in self.each(i):
+            if world.expected[i].last is not None:
+                continue  # cut in this world: its owner has said goodbye
+            if not world.expected[i].done:
+                world.forget(i)
+            client.outbox.clear()
+
+    @precondition(lambda self: len(self.gone) < CLIENTS - 2)
+    @rule(i=INDEX)
+    def end(self, i: int) -> None:
+        for world, client in self.each(i):
+            client.outbox.end()
+            world.expected[i].live = False
+        self.leave(i)
+
+    @precondition(lambda self: len(self.gone) < CLIENTS - 2)
+    @rule(i=INDEX)
+    def close(self, i: int) -> None:
+        for world, client in self.each(i):
+            if not world.expected[i].done and world.expected[i].last is None:
+                world.forget(i)
+            client.outbox.close()
+            world.expected[i].done = True
+        self.leave(i)
+
+    def leave(self, i: int) -> None:
+        self.gone.add(i)
+        for members in self.members:
+            if i in members:
+                members.remove(i)
+
+    def teardown(self) -> None:
+        worlds = getattr(self, "worlds", [])
+        try:
+            for world in worlds:
+                self.finish(world)
+        finally:
+            for world in worlds:
+                for client in world.clients:
+                    client.close()
+
+    def finish(self, world: World) -> None:
+        for client in world.clients:
+            if client.outbox.closed:
+                world.rig.clients.remove(client)
+            else:
+                client.transport.unblock()
+        world.rig.settle()
+        world.check()
+        for client, expected in zip(world.clients, world.expected, strict=True):
+            ended = not expected.live or expected.last is not None
+            assert ("ended" in client.transport.events) is ended or expected.done, world.name
+            assert client.transport.events.count("ended") <= 1
+        assert world.rig.core.total == 0, world.name
+
+
+class Unlimited(Machine):
+    """Nothing is ever over a limit, only `latest` and time drop."""
+
+    limits = {"flush_sends": 3}
+
+
+class Limited(Machine):
+    """Limits so low that all policies are at work."""
+
+    limits = {"flush_sends": 3, "outbox_bytes": 1500}
+
+
+class Scarce(Machine):
+    """The total is exceeded, too."""
+
+    limits = {"flush_sends": 4, "outbox_bytes": 2500, "total_bytes": 3000}
+
+
+EXAMPLES = int(os.environ.get("FASTCHAT_BROADCAST_EXAMPLES", "40"))
+SETTINGS = settings(
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.mark.parametrize("machine", [Unlimited, Limited, Scarce])
+def test_every_client_gets_what_the_model_says(machine: type[Machine]) -> None:
+    case = machine.TestCase
+    case.settings = SETTINGS
+    case("runTest").runTest()
+
+
+def test_both_twins_take_part() -> None:
+    if os.environ.get("FASTCHAT_REQUIRE_EXT") == "1":
+        importlib.import_module("fastchat._broadcast")
