@@ -60,12 +60,17 @@ class Core:
         self._backoff = Backoff(rng or random.Random())
         self._connect_id = self._after_ms = 0
         self._why = ""
-        self._pulse, self._online_at = Pulse(), 0.0
+        self.pulse, self._online_at = Pulse(), 0.0  # the shell tells it when it stops reading
         self._payloads: list[bytes] = []
         self._events: list[tuple[Event, int]] = []
         self._answers: list[tuple[int, Any]] = []
 
     # what the shell takes
+
+    @property
+    def unsent(self) -> int:
+        """How many payloads wait to be taken."""
+        return len(self._payloads)
 
     def take_payloads(self) -> list[bytes]:
         """What is to be sent now, in order, without the wire's framing."""
@@ -87,7 +92,7 @@ class Core:
         if self.phase is not Phase.READY:
             return self.retry_at
         retries = (feed.retry_at for feed in self.feeds.values() if feed.retry_at is not None)
-        return min([self._pulse.due(), *retries])
+        return min([self.pulse.due(), *retries])
 
     # requests
 
@@ -104,7 +109,7 @@ class Core:
     def post(self, command: wire.Command, now: float) -> None:
         """Send a command that asks for no reply; Disconnected where no connection stands."""
         if self.phase is not Phase.READY:
-            raise self.failure or Disconnected("not connected")
+            raise self.failure.with_traceback(None) if self.failure else Disconnected("not connected")
         payload = encode_command(command)
         check_size(payload, self.max_frame)
         self._put(payload, now)
@@ -130,7 +135,7 @@ class Core:
         """A connection stands: ask to be let in, with every room that can be resumed in the same breath."""
         self.phase, self.closing, self.retry_at = Phase.GREETING, False, None
         self._after_ms, self._why = 0, ""
-        self._pulse.start(now)
+        self.pulse.start(now)
         self._connect_id = self.requests.new_id()
         connect = wire.Connect(
             self._connect_id, wire.VERSION, self._token, self._name, self._resume, self._client
@@ -141,7 +146,7 @@ class Core:
         """Take one payload. ServerFault: the connection cannot be trusted any more."""
         if self.phase in (Phase.OFFLINE, Phase.ENDED) or self.closing:
             return
-        self._pulse.heard(now)
+        self.pulse.heard(now)
         try:
             push = decode_push(payload)
             if push is not None:  # None: a later version says what this one does not know
@@ -182,10 +187,6 @@ class Core:
         for number, _ in self.requests:
             self.answer(number, failure)
 
-    def paused(self, paused: bool, now: float) -> None:
-        """The shell stopped (or took up again) reading: silence then says nothing about the server."""
-        self._pulse.deaf(paused, now)
-
     def tick(self, now: float) -> None:
         """Do what is due. Disconnected: the server has fallen silent, the shell should let go."""
         if self.phase is not Phase.READY:
@@ -194,7 +195,7 @@ class Core:
             if feed.retry_at is not None and feed.retry_at <= now:
                 feed.retry_at = None
                 self._fill(feed, now) if feed.live else self._rejoin(feed, now)
-        beat = self._pulse.beat(now)
+        beat = self.pulse.beat(now)
         if beat is Beat.GIVE_UP:
             raise Disconnected("the server has fallen silent")
         if beat is Beat.ASK:
@@ -213,7 +214,7 @@ class Core:
         again = self._resume is not None
         self.user, self._resume = str(body["user"]), str(body["session"])
         self.max_frame = int(body["limits"]["max_frame"])
-        self._pulse.interval = max(1.0, int(body.get("ping_ms") or INTERVAL * 1000) / 1000)
+        self.pulse.interval = max(1.0, int(body.get("ping_ms") or INTERVAL * 1000) / 1000)
         self.phase, self._online_at = Phase.READY, now
         return again
 
@@ -260,11 +261,9 @@ class Core:
         self.drop(room, refusal)
         self.tell(Left(room, refusal.code, refusal.text), 0)
 
-    # inside
-
     def _begin(self, number: int, request: Request, now: float, feed: Feed | None = None) -> int:
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)  # it is raised again and again
         if feed is not None:
             self.feeds[feed.room] = feed
         check_size(request.payload, self.max_frame)
@@ -285,7 +284,7 @@ class Core:
 
     def _put(self, payload: bytes, now: float) -> None:
         self._payloads.append(payload)
-        self._pulse.spoke(now)
+        self.pulse.spoke(now)
 
     def _fill(self, feed: Feed, now: float) -> None:
         missing = feed.missing()

@@ -27,6 +27,7 @@ LOG = logging.getLogger("fastchat.client")
 
 READ_AHEAD = 8 * 1024 * 1024  # bytes: an answer may stand behind all that the server and the kernels hold
 PENDING_BYTES = 4 * 1024 * 1024  # of requests without an answer; then callers wait
+BATCH = 64  # payloads that one write takes together
 LINGER_SECONDS = 1.0  # how long the server may take to see that we are leaving
 
 
@@ -69,6 +70,7 @@ class Driver:
     async def start(self) -> None:
         """Connect for the first time; raises CannotConnect or Refused."""
         self._loop = asyncio.get_running_loop()
+        self._gate = asyncio.Lock()
         self._space = asyncio.Event()
         self._turn = asyncio.Event()  # the phase changed, or a link is gone
         self._runner = self._loop.create_task(self._run(), name="fastchat client")
@@ -82,7 +84,7 @@ class Driver:
                 if self._link is not None:
                     self._link.abort("not wanted any more")
         if self.core.failure is not None:
-            raise self.core.failure
+            raise self.core.failure.with_traceback(None)
 
     async def stop(self, failure: FastChatError) -> None:
         """End for good: what waits is answered with `failure`, what was sent still arrives."""
@@ -114,9 +116,13 @@ class Driver:
             self.core.requests.pop(number)
 
     async def space(self) -> None:
-        """Wait until more may be sent."""
-        while not self._space.is_set():
-            await self._space.wait()
+        """Wait until more may be sent; first come, first served."""
+        if self.core.unsent >= BATCH:
+            await asyncio.sleep(0)  # who never waits would fill memory before anything is written
+        async with self._gate:
+            while self._full():
+                self._space.clear()
+                await self._space.wait()
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
@@ -138,13 +144,10 @@ class Driver:
             self._hooks.deliver(event, size)
         for number, answer in self.core.take_answers():
             self._resolve(number, answer)
-        if self._writable and self.core.requests.bytes < PENDING_BYTES:
-            self._space.set()
-        else:
-            self._space.clear()
         if self.core.failure is not None:
             self._hooks.ended(self.core.failure)
-            self._space.set()  # whoever waits to send hears of it
+        if not self._full():
+            self._space.set()
         if self.core.phase is not self._phase:
             self._phase = self.core.phase
             self._turn.set()
@@ -161,7 +164,7 @@ class Driver:
             return
         self._reading = reading
         self._link.read(reading)
-        self.core.paused(not reading, self.now())
+        self.core.pulse.deaf(not reading, self.now())
         self._arm()
 
     # what the link tells
@@ -189,6 +192,11 @@ class Driver:
             self._turn.set()
 
     # inside
+
+    def _full(self) -> bool:
+        if self.core.failure is not None:
+            return False  # whoever waits to send should hear of it
+        return not self._writable or self.core.requests.bytes >= PENDING_BYTES
 
     async def _next_turn(self) -> None:
         self._turn.clear()

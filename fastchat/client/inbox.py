@@ -57,7 +57,7 @@ class Inbox(Generic[T]):
         """Take the oldest item, waiting for one."""
         while not self._items:
             if self._ended:
-                raise self._failure or StopAsyncIteration
+                raise self._failure.with_traceback(None) if self._failure else StopAsyncIteration
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:

@@ -17,7 +17,7 @@ from fastchat.protocol.messages import Connect, Join
 
 MAX_ID = 2**32 - 1  # docs/PROTOCOL.md, "Shape"; 0 asks for no reply
 CONNECT_LIMIT = 8 * 1024  # bytes (docs/PROTOCOL.md, "Framing": limits before CONNECT)
-ROOM_HEADROOM = 32  # bytes beside a room's name and epoch: headers, and an offset of 9 bytes
+ROOM_HEADROOM = 16  # bytes beside a room's name and epoch: headers, and an offset of 9 bytes
 
 
 class Kind(Enum):
