@@ -10,7 +10,9 @@ import ipaddress
 import resource
 from collections.abc import Iterable
 
-RESERVE = 100  # descriptors for listeners, logs, stores and refusals that wait to be read
+# descriptors for listeners, logs and stores, for refusals that wait to be read, and for what the loop accepts
+# before anybody can look at it
+RESERVE = 256
 IPV6_NETWORK = 64  # bits: one customer's network; a single host has all of it
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "bucket", "wiring", "transport", "outbox", "session", "address",
-        "_state", "_heard", "_discarded", "_held", "_stuck", "_blocked", "_half", "_code", "_early",
+        "_state", "_heard", "_discarded", "_held", "_blocked", "_half", "_code", "_early",
     )  # fmt: skip
 
     outbox: Outbox
@@ -51,8 +51,7 @@ class Connection(asyncio.Protocol):
         self._state = State.OPEN
         self._heard = 0.0  # when bytes last came
         self._discarded = 0
-        self._held = False  # its turn is over: reading goes on in the next iteration
-        self._stuck = False  # reading waits for the peer to read
+        self._held = False  # its turn is over: nothing is read until the next
         self._blocked = False  # the transport holds bytes
         self._half = False  # the peer shut its side
         self._code = 0  # of the BYE
@@ -100,28 +99,39 @@ class Connection(asyncio.Protocol):
         more = self.serve(FRAMES_PER_TURN, wiring.clock.ms(self._heard))
         if self._state is not State.OPEN:
             return
-        if more:
-            self._held = True
-            self.transport.pause_reading()
+        if not more and not self.clogged:
+            return
+        self._held = True
+        self.transport.pause_reading()
+        if not self.clogged:  # else resume_writing goes on
             wiring.loop.call_soon(self._next_turn)
-        elif self._blocked and self.outbox.pending > STUCK_BYTES:
-            self._stuck = True
-            self.transport.pause_reading()
 
     def _next_turn(self) -> None:
+        if self._state is State.LOST or not self._held:
+            return
         self._held = False
         if self._state is State.OPEN:
             self._turn()
         self._read_on()
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the peer has to read what waits for it before it may ask for more."""
+        return self._blocked and self.crammed
+
+    @property
+    def crammed(self) -> bool:
+        """Whether so much waits for the peer that its turn is over."""
+        return self.outbox.pending > STUCK_BYTES
+
     def _read_on(self) -> None:
-        if self._state is not State.LOST and not self._held and not self._stuck and not self._half:
+        if not self._held and not self._half:
             self.transport.resume_reading()
 
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > DISCARD_BYTES:
-            self.transport.abort()
+            self.abort()
 
     def eof_received(self) -> bool:
         """The peer sends no more. What waits for it still goes out, then the connection ends."""
@@ -140,9 +150,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._blocked = False
         self.outbox.resume()
-        if self._stuck:
-            self._stuck = False
-            self._read_on()
+        if self._held:
+            self._next_turn()
 
     # broadcast.Sink
 
@@ -152,7 +161,7 @@ class Connection(asyncio.Protocol):
     def slow(self) -> None:
         """The outbox is over its limit: the peer does not read."""
         if self._state is not State.OPEN:
-            self.transport.abort()
+            self.abort()
             return
         self.outbox.clear()
         self.session.slow(self.wiring.now())
@@ -165,13 +174,13 @@ class Connection(asyncio.Protocol):
         if self._half:
             self.transport.close()  # nothing unread can come
         elif shut(self.transport):
-            self._stuck = False
+            self._held = False
             self._read_on()
             self._linger()
 
     def failed(self, errno: int) -> None:
         """The kernel refused the descriptor."""
-        self.transport.abort()
+        self.abort()
 
     # hub.Link
 
@@ -200,7 +209,8 @@ class Connection(asyncio.Protocol):
     # the server
 
     def abort(self) -> None:
-        """Close it now, whatever waits."""
+        """Close it now, whatever waits; nothing may be sent between this and `connection_lost`."""
+        self.outbox.close()
         self.transport.abort()
 
     def leave(self) -> None:
@@ -209,7 +219,7 @@ class Connection(asyncio.Protocol):
     def due(self, now: float) -> float:
         """A deadline has passed: CONNECT, silence, or the end of the lingering."""
         if self._state is not State.OPEN:
-            self.transport.abort()
+            self.abort()
             return 0.0
         config = self.wiring.config
         ping = config.ping_ms / 1000

@@ -26,7 +26,7 @@ from fastchat.transports.tcp import TcpConnection
 from fastchat.transports.wiring import Wiring
 
 WEBSOCKET = b"GET /ws"  # followed by a blank or a query
-REFUSALS = 64  # connections over the cap that may wait to be told so, each for REFUSAL_SECONDS
+REFUSALS = 32  # connections over the cap that may wait to be told so, each for REFUSAL_SECONDS
 REFUSAL_SECONDS = 1.0
 RETRY_MS = 5000  # of a BYE 404: connections do not come free at once
 

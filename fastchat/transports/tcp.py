@@ -33,6 +33,8 @@ class TcpConnection(Connection):
                 if len(payloads) < wanted and not self._framer.pending:
                     return False  # else what is left may be too long, which the next cut tells
                 most -= len(payloads)
+                if self.crammed:
+                    return True
         except FrameError as error:
             session.refuse(error, now)
         return not session.closing

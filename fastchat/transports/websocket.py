@@ -43,6 +43,8 @@ class WsConnection(Connection):
                     if payloads:
                         self.deliver(self._kind, payloads, now)
                         most -= len(payloads)
+                        if self.crammed:
+                            return True
                         if self._cutter.pending:
                             continue  # what is left may be too long, which the next cut tells
                     if not self._cutter.unusual():

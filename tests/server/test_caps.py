@@ -103,7 +103,7 @@ from fastchat.config import Config
 from fastchat.server import Server
 
 async def main():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (320, 320))
     server = Server(Config(port=0, max_connections=int(sys.argv[2])))
     await server.start()
     if sys.argv[3] == "no cap":
