@@ -1,13 +1,12 @@
 """Any sequence of calls gives every client the bytes of a simple model, over every backend and both twins.
 
-The same calls go to several worlds: one for each twin and backend. The model knows for each client which frames
-were put for it. In rooms that never drop, the client must get exactly these; where a policy drops, what is
-missing must be droppable and announced by the right gaps in the right places.
+The same calls go to several worlds: one for each twin and backend. The model knows for each client which
+frames were put for it. In rooms that never drop, the client must get exactly these; where a policy drops,
+what is missing must be droppable and announced by the right gaps in the right places.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -395,8 +394,3 @@ def test_every_client_gets_what_the_model_says(machine: type[Machine]) -> None:
     case = machine.TestCase
     case.settings = SETTINGS
     case("runTest").runTest()
-
-
-def test_both_twins_take_part() -> None:
-    if os.environ.get("FASTCHAT_REQUIRE_EXT") == "1":
-        importlib.import_module("fastchat._broadcast")
