@@ -1,7 +1,7 @@
 """Result files: what was run on what, every raw sample, and what follows from them.
 
-`bench_results/schema.json` describes them, `bench_results/index.json` lists them. They name no host, user
-or path.
+`bench_results/schema-KIND.json` describes those of a kind, `bench_results/index.json` lists all. They name
+no host, user or path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 from benchmarks.programs import ROOT, compiler
 
 FOLDER = ROOT / "bench_results"
-SCHEMA = FOLDER / "schema.json"
 INDEX = FOLDER / "index.json"
 PACKAGES = ("fastchat", "uvloop", "msgpack", "websockets", "aiohttp", "cython")
 
@@ -85,15 +84,20 @@ def document(kind: str, command: str, settings: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def mistakes(value: Any, schema: Mapping[str, Any], where: str = "") -> list[str]:
-    """Where a value is not what the schema says: type, required, properties, items and enum are checked."""
-    kind = schema.get("type")
+def schema(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"schema-{kind}.json").read_text())
+    return found
+
+
+def mistakes(value: Any, rules: Mapping[str, Any], where: str = "") -> list[str]:
+    """Where a value is not what a schema says: type, required, properties, items and enum are checked."""
+    kind = rules.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (kind != "boolean" and isinstance(value, bool))):
         return [f"{where or 'document'}: not {kind}"]
-    found = [f"{where}: not one of {schema['enum']}"] if value not in schema.get("enum", [value]) else []
+    found = [f"{where}: not one of {schema['enum']}"] if value not in rules.get("enum", [value]) else []
     if isinstance(value, dict):
-        found += [f"{where}.{name} is missing" for name in schema.get("required", ()) if name not in value]
-        properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        found += [f"{where}.{name} is missing" for name in rules.get("required", ()) if name not in value]
+        properties, others = rules.get("properties", {}), rules.get("additionalProperties", {})
         for name, item in value.items():
             if name not in properties and others is False:
                 found.append(f"{where}.{name} is unknown")
@@ -101,7 +105,7 @@ def mistakes(value: Any, schema: Mapping[str, Any], where: str = "") -> list[str
             found += mistakes(item, properties.get(name, others or {}), f"{where}.{name}")
     if isinstance(value, list):
         for number, item in enumerate(value):
-            found += mistakes(item, schema.get("items", {}), f"{where}[{number}]")
+            found += mistakes(item, rules.get("items", {}), f"{where}[{number}]")
     return found
 
 

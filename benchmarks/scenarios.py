@@ -105,14 +105,14 @@ def paced() -> Scenario:
     )
 
 
-def memory(sessions: int = 10_000) -> Scenario:
+def memory(sessions: int) -> Scenario:
     load: Options = {"mode": "idle", "members": sessions, "timeout": 60}
     teams: Options = {**load, "rooms": sessions // 10}
     alone: Options = {**load, "rooms": sessions}
     figure = "KiB/session"
     return Scenario(
         "memory",
-        f"{sessions:,} idle sessions, each in one room: all in the same, in teams of 10, alone",
+        f"{sessions:,} idle sessions, each in one room: the same for all, one for every 10, one for each",
         (
             Case("TCP, one room", "fastchat", load),
             Case("TCP, teams of 10", "fastchat", teams),
@@ -199,7 +199,7 @@ def everything() -> tuple[Scenario, ...]:
         holdback("holdback-one", "one member", publishers=1),
         pings(),
         paced(),
-        memory(),
+        memory(10_000),
         stalled(),
         partial(),
     )
@@ -207,14 +207,13 @@ def everything() -> tuple[Scenario, ...]:
 
 def shortened(scenario: Scenario) -> Scenario:
     """For a first impression: one round of a second or so each; the memory of 3,000 sessions."""
+    if scenario.name == "memory":
+        return replace(memory(3_000), rounds=1)
     short = {"seconds": 1.0, "warmup": 0.3}
 
     def quicker(case: Case) -> Case:
         load = dict(case.load)
-        if scenario.name == "memory":
-            sessions = 3000
-            load |= {"members": sessions, "rooms": max(1, int(load.get("rooms", 1)) * 3 // 10)}
-        elif scenario.name == "stalled":
+        if scenario.name == "stalled":
             load |= {"seconds": 9.0, "warmup": 0.3}
         elif scenario.name != "partial":
             load |= short | ({"seconds": 2.0} if load["mode"] == "paced" else {})

@@ -99,7 +99,11 @@ def rendered(document: str, result: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    result = json.loads((FOLDER / "server.json").read_text())
+    source = FOLDER / "server.json"
+    if not source.exists():
+        print("no bench_results/server.json yet: run python -m benchmarks.bench_server", file=sys.stderr)
+        return 2
+    result = json.loads(source.read_text())
     there = DOCUMENT.read_text()
     wanted = rendered(there, result)
     if "--check" in sys.argv:

@@ -13,7 +13,7 @@ from benchmarks.figures import Case, Claim, Scenario
 from benchmarks.load import Sample
 from benchmarks.programs import BenchError, Cores, environment
 
-SCHEMA = json.loads(results.SCHEMA.read_text())
+SCHEMA = results.schema("server")
 CLEAN = dict.fromkeys(
     ("corrupt", "lost", "duplicate", "order", "refused", "closed", "unexpected", "unacknowledged"), 0
 )
@@ -142,12 +142,15 @@ def test_a_server_does_not_inherit_settings(monkeypatch: pytest.MonkeyPatch) -> 
 COMMITTED = results.FOLDER / "server.json"
 
 
-@pytest.mark.skipif(not COMMITTED.exists(), reason="no results are committed yet")
-def test_committed_results_follow_the_schema_and_are_listed() -> None:
-    result = json.loads(COMMITTED.read_text())
-    assert results.mistakes(result, SCHEMA) == []
-    listed = json.loads(results.INDEX.read_text())["results"][COMMITTED.name]
-    assert (listed["commit"], listed["started"]) == (result["commit"], result["started"])
+def test_committed_results_follow_their_schema_and_are_listed() -> None:
+    files = {path.name for path in results.FOLDER.glob("*.json")}
+    files -= {results.INDEX.name, "schema-server.json", "schema-micro.json"}
+    index = json.loads(results.INDEX.read_text())["results"] if results.INDEX.exists() else {}
+    assert set(index) == files
+    for name, listed in index.items():
+        result = json.loads((results.FOLDER / name).read_text())
+        assert results.mistakes(result, results.schema(result["kind"])) == []
+        assert (listed["commit"], listed["started"]) == (result["commit"], result["started"])
 
 
 @pytest.mark.skipif(not COMMITTED.exists(), reason="no results are committed yet")
