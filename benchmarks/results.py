@@ -94,7 +94,7 @@ def mistakes(value: Any, rules: Mapping[str, Any], where: str = "") -> list[str]
     kind = rules.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (kind != "boolean" and isinstance(value, bool))):
         return [f"{where or 'document'}: not {kind}"]
-    found = [f"{where}: not one of {schema['enum']}"] if value not in rules.get("enum", [value]) else []
+    found = [f"{where}: not one of {rules['enum']}"] if value not in rules.get("enum", [value]) else []
     if isinstance(value, dict):
         found += [f"{where}.{name} is missing" for name in rules.get("required", ()) if name not in value]
         properties, others = rules.get("properties", {}), rules.get("additionalProperties", {})
