@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
-SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
 .PHONY: help serve test check bench bench-quick fuzz soak sanitize dist clean
 
@@ -16,7 +16,7 @@ help:
 	@echo "make test         everything that must pass: lint, types, stubs, tests"
 	@echo "make check        lint, types and stubs only"
 	@echo "make bench        all benchmarks, into bench_results/"
-	@echo "make bench-quick  the micro-benchmarks, a minute"
+	@echo "make bench-quick  a first impression of them, in some minutes"
 	@echo "make fuzz         a million mutated frames against framing and codec"
 	@echo "make soak         a real server under mixed load for MINUTES=5"
 	@echo "make sanitize     the C code under AddressSanitizer and UBSan"
@@ -33,10 +33,12 @@ check: $(VENV)/.tested
 	@$(BIN)/python -m tools.verify lint types stubs
 
 bench: $(VENV)/.tested
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.micro
+	@$(BIN)/python -m benchmarks.bench_server $(ARGS); status=$$?; $(BIN)/python -m benchmarks.table; exit $$status
 
 bench-quick: $(VENV)/.tested
-	$(BIN)/python -m benchmarks --quick $(ARGS)
+	$(BIN)/python -m benchmarks.micro --quick
+	$(BIN)/python -m benchmarks.bench_server --quick $(ARGS)
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m tests.protocol.fuzz $(ARGS)
