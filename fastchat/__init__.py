@@ -6,29 +6,16 @@ async with fastchat.connect("tcp://127.0.0.1:9999", name="ada") as chat:
         print(message.user, message.data)
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
 
 from fastchat import errors
 from fastchat.client import CannotConnect, Message, Refused, connect, connect_sync
 from fastchat.errors import Code, FastChatError
 
-if TYPE_CHECKING:
-    __version__: str
-else:
-
-    def __getattr__(name: str) -> str:
-        """Look `__version__` up when it is asked for: importlib.metadata costs a quarter of our start."""
-        if name != "__version__":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        metadata = importlib.import_module("importlib.metadata")
-        try:
-            return metadata.version("fastchat")
-        except metadata.PackageNotFoundError:  # a checkout that was never installed
-            return "0+unknown"
-
+try:
+    __version__ = version("fastchat")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "CannotConnect",

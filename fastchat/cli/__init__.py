@@ -34,8 +34,8 @@ Another server: --url tcp://HOST:PORT, ws://HOST:PORT/ws, unix:/PATH (tcps, wss 
 or the variable FASTCHAT_URL.
 
 \b
-Exit codes: 0 done, 1 a mistake of ours, 2 wrong use or configuration, 3 cannot connect
-or listen, 4 the server refused, 5 no answer in time or the connection was lost.
+Exit codes: 0 done, 1 a mistake of ours, 2 wrong use or configuration, 3 cannot connect,
+4 the server refused, 5 no answer in time or the connection was lost, 130 interrupted.
 """
 
 main = LazyGroup(

@@ -11,7 +11,7 @@ import uvloop
 
 from fastchat import __version__
 from fastchat.broadcast import EXTENSION as BROADCAST
-from fastchat.cli.failure import CANNOT_CONNECT, Failure
+from fastchat.cli.failure import USAGE, Failure
 from fastchat.cli.options import DEFAULT_URL
 from fastchat.config import Config, Policy
 from fastchat.protocol.codec import EXTENSION as CODEC
@@ -99,7 +99,7 @@ def serve(config: Config, log_level: str) -> None:
         try:
             runner.run(server.run(ready))
         except OSError as error:
-            raise Failure(f"cannot listen: {error.strerror or error}", CANNOT_CONNECT) from error
+            raise Failure(f"cannot listen: {error.strerror or error}", USAGE) from error
         except KeyboardInterrupt:  # before the server took the signal over
             return
 

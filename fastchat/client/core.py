@@ -212,9 +212,9 @@ class Core:
     def let_in(self, body: Mapping[str, Any], now: float) -> bool:
         """CONNECT was answered; True when it was not the first time."""
         again = self._resume is not None
-        self.user, self._resume = str(body["user"]), str(body["session"])
         self.max_frame = int(body["limits"]["max_frame"])
         self.pulse.interval = max(1.0, int(body.get("ping_ms") or INTERVAL * 1000) / 1000)
+        self.user, self._resume = str(body["user"]), str(body["session"])
         self.phase, self._online_at = Phase.READY, now
         return again
 

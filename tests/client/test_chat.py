@@ -28,6 +28,7 @@ from fastchat.protocol.framing import tcp_frame
 from tests.client.conftest import serving, url_of
 
 Run = Callable[..., Any]
+PING_MS = 25_000  # as `greet` says it
 
 
 def test_a_conversation(run: Run, kind: str, sock: str) -> None:
@@ -325,7 +326,7 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Let a client in and say nothing more."""
     size = int.from_bytes(await reader.readexactly(4), "big")
     command = codec.decode_command(await reader.readexactly(size), codec.Limits(32, 4096))
-    body = {"user": "u", "session": "s", "node": "n", "ping_ms": 25_000, "limits": {"max_frame": 16384}}
+    body = {"user": "u", "session": "s", "node": "n", "ping_ms": PING_MS, "limits": {"max_frame": 16384}}
     writer.write(tcp_frame(codec.connect_result(command.id, body, {})))
 
 
