@@ -14,7 +14,6 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 from fastchat.broadcast import Broadcaster
 from fastchat.config import Config
@@ -33,6 +32,7 @@ from fastchat.transports.flusher import Flusher
 from fastchat.transports.front import Front
 from fastchat.transports.http import HttpSite
 from fastchat.transports.listen import UnixListener, tcp_sockets
+from fastchat.transports.secure import SecureListener
 from fastchat.transports.tls import tls_context
 from fastchat.transports.websocket import WsConnection
 from fastchat.transports.wiring import Wiring
@@ -71,6 +71,7 @@ class Server:
         self._engine = engine
         self._echo = echo
         self._listeners: list[asyncio.AbstractServer] = []
+        self._secure: list[SecureListener] = []
         self._unix: UnixListener | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._sweeping = False  # more deadlines are due than one slice holds
@@ -145,13 +146,6 @@ class Server:
         config, wiring = self._config, self.wiring
         loop = wiring.loop
         context = tls_context(config)
-        tls: dict[str, Any] = {}
-        if context is not None:
-            tls = {
-                "ssl": context,
-                "ssl_handshake_timeout": config.connect_seconds,
-                "ssl_shutdown_timeout": config.linger_seconds,
-            }
         await self._site.start()
 
         def front() -> Front:
@@ -161,9 +155,11 @@ class Server:
         try:
             while waiting:
                 listener = waiting[0]
-                server = await loop.create_server(front, sock=listener, backlog=ACCEPTS, **tls)
+                if context is None:
+                    self._listeners.append(await loop.create_server(front, sock=listener, backlog=ACCEPTS))
                 listener.listen(config.backlog)
-                self._listeners.append(server)
+                if context is not None:
+                    self._secure.append(SecureListener(wiring, listener, context))
                 self._note(waiting.pop(0))
         finally:
             for listener in waiting:
@@ -222,6 +218,9 @@ class Server:
         await self._site.stop()
         for connection in list(wiring.connections):
             connection.abort()
+        for secure in self._secure:
+            await secure.closed()
+        self._secure.clear()
         while wiring.connections:  # their connection_lost comes in the next iteration
             await asyncio.sleep(0)
         if self._tick is not None:
@@ -232,6 +231,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        for secure in self._secure:
+            secure.close()
         if self._unix is not None:
             self._unix.remove()
             self._unix = None

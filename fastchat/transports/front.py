@@ -59,28 +59,33 @@ class Front(asyncio.Protocol):
 
     __slots__ = (
         "bucket", "_wiring", "_transport", "_address", "_opened", "_head", "_admitted", "_parting", "_size",
+        "begun",
     )  # fmt: skip
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, admitted: str | None = None, opened: float = 0.0) -> None:
+        """Wait for a connection; where TLS comes first, its address is `admitted` already, since `opened`."""
         self.bucket = NONE
         self._wiring = wiring
         self._transport: asyncio.Transport
-        self._address = ""
-        self._opened = 0.0
+        self._address = admitted or ""
+        self._opened = opened
         self._head = b""
-        self._admitted = False
+        self._admitted = admitted is not None
         self._parting = False  # the last words are said
         self._size = 0  # bytes discarded since
+        self.begun = False  # connection_made came, so connection_lost will
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         wiring = self._wiring
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
-        peername = transport.get_extra_info("peername")
-        # one object for all connections of an address; a Unix socket's peer has none
-        self._address = sys.intern(peername[0]) if isinstance(peername, tuple) else ""
-        self._opened = wiring.time()
-        self._admitted = wiring.caps.admit(self._address)
+        self.begun = True
         wiring.connections.add(self)
+        if not self._admitted:
+            peername = transport.get_extra_info("peername")
+            # one object for all connections of an address; a Unix socket's peer has none
+            self._address = sys.intern(peername[0]) if isinstance(peername, tuple) else ""
+            self._opened = wiring.time()
+            self._admitted = wiring.caps.admit(self._address)
         if self._admitted:
             wiring.deadlines.put(self, self._opened + wiring.config.connect_seconds)
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from contextlib import AsyncExitStack
@@ -255,6 +257,37 @@ def test_plain_bytes_on_a_tls_port_are_nobodys_trouble(run: Runner, parts: Parts
                 async with dial(server) as peer:
                     peer.write(data)
                     assert b"200" not in await peer.rest()
+
+    run(scenario())
+
+
+def test_handshakes_of_tls_that_do_not_end_are_counted_and_given_up(
+    run: Runner, parts: Parts, tmp_path: Path
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=certificate)
+    few = {"connections_per_address": 3, "exempt_addresses": (), "connect_seconds": 0.5}
+
+    async def scenario() -> None:
+        async with serving(tls_cert=certificate, tls_key=key, **few) as server:
+            silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
+            for reader, _ in silent[3:]:
+                assert await reader.read() == b""
+            assert server.connections == 3
+            for reader, writer in silent:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+            while server.connections:
+                await asyncio.sleep(0.01)
+            async with dial(server, "tcp", "ada", tls=trust) as peer:
+                peer.send(PING, 1)
+                assert (await peer.receive())[1] == 1
+                assert server.connections == 1
+            unfinished = await asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.sleep(0.05)
+        unfinished[1].close()
+        assert server.connections == 0
 
     run(scenario())
 
