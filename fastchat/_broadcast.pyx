@@ -15,7 +15,8 @@ while it is still open, and the loop reads it there just before each send, so it
 mean another file. What a frozen round refers to does not move until the round ends. `total` counts each
 batch, arena and handed byte once.
 
-The parts, in order of reading: records, buffers, outbox, rooms, this file, round, send, queue, limits.
+The parts, in order of reading: records, buffers, outbox, rooms, this file, round, send, deliver, queue,
+limits.
 """
 
 cimport cython
@@ -242,5 +243,6 @@ cdef class Broadcaster:
 
 include "_broadcast_round.pxi"
 include "_broadcast_send.pxi"
+include "_broadcast_deliver.pxi"
 include "_broadcast_queue.pxi"
 include "_broadcast_limits.pxi"

@@ -97,27 +97,6 @@ cdef inline char *put_head(char *to, int wire, Py_ssize_t size) noexcept nogil:
     return to + 10
 
 
-cdef entry_t *queue_push(conn_t *conn) except NULL:
-    """A new, zeroed entry at the end of the connection's queue."""
-    cdef queue_t *queue = conn.queue
-    cdef entry_t *entry
-    if queue == NULL:
-        queue = <queue_t *>calloc(1, sizeof(queue_t))
-        if queue == NULL:
-            raise MemoryError
-        conn.queue = queue
-    if queue.count == queue.slots and queue.head > queue.count // 2:
-        queue.count -= queue.head
-        memmove(queue.entries, queue.entries + queue.head, queue.count * sizeof(entry_t))
-        queue.head = 0
-    if queue.count == queue.slots:
-        queue.entries = <entry_t *>grown(queue.entries, &queue.slots, queue.count + 1, sizeof(entry_t))
-    entry = &queue.entries[queue.count]
-    queue.count += 1
-    memset(entry, 0, sizeof(entry_t))
-    return entry
-
-
 cdef int shrink(batch_t *batch) except -1:
     """Give back what a batch did not need, now that a queue keeps it."""
     cdef void *moved = realloc(batch.data, batch.size)

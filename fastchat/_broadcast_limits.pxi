@@ -178,23 +178,6 @@ cdef int give_up(Broadcaster core, Outbox outbox, int number) except -1:
     return 0
 
 
-cdef int empty_queue(Broadcaster core, conn_t *conn) except -1:
-    cdef queue_t *queue = conn.queue
-    cdef int i
-    if queue == NULL:
-        return 0
-    conn.queue = NULL
-    core.clears += 1
-    for i in range(queue.head, queue.count):
-        if queue.entries[i].batch != NULL:
-            unref(core, queue.entries[i].batch)
-        else:
-            Py_DECREF(<object>queue.entries[i].room)
-    free(queue.entries)
-    free(queue)
-    return 0
-
-
 cdef int tell(Broadcaster core) except -1:
     """Tell the sinks; each is told whatever the others raise."""
     cdef list broken = core.broken

@@ -10,14 +10,14 @@ what the transport holds counts for each connection.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain
 
 from fastchat._broadcast_base import CLOCK_SENDS, HAND_BYTES, Faults, Sink, Stats, Wire
-from fastchat._broadcast_queue import Frame, Gap, Run, merged, oldest, sieve, stale, superseded
-from fastchat._broadcast_rooms import Fanout, Outbox, framed
+from fastchat._broadcast_queue import Frame, Gap, Run, merged, stale
+from fastchat._broadcast_rooms import Fanout, Outbox
+from fastchat._broadcast_send import balance, cut_off, deliver, drain, finish, limit, sift
 from fastchat.config import Policy
 
 __all__ = ["Broadcaster", "Fanout", "Outbox"]
@@ -124,7 +124,7 @@ class Broadcaster:
             if not self._round:
                 self._release(self._frozen)
                 self._frozen = []
-                self._balance()
+                balance(self)
         finally:
             self._flushing = False
         self._call()
@@ -223,143 +223,17 @@ class Broadcaster:
     def _serve(self, outbox: Outbox, now: float) -> None:
         share, outbox._share = outbox._share, []
         if outbox._queue and not outbox._paused:
-            self._sieve(outbox, "expired", "expired", stale(now))
+            sift(self, outbox, "expired", "expired", stale(now))
         if share:
-            self._deliver(outbox, share[0] if len(share) == 1 else merged(share))
+            deliver(self, outbox, share[0] if len(share) == 1 else merged(share))
         else:
-            self._drain(outbox, 0)
+            drain(self, outbox, 0)
         if outbox._queue:
-            self._limit(outbox)
-        self._finish(outbox)
-
-    def _finish(self, outbox: Outbox) -> None:
-        if outbox._ending and not (outbox._ended or outbox._queue or outbox._gathered):
-            outbox._ended = True
-            self._done.append(outbox)
-
-    def _deliver(self, outbox: Outbox, run: Run) -> None:
-        sent = 0
-        if not outbox._queue and not outbox._paused:
-            data = run.joined
-            if outbox._fd >= 0:
-                sent = self._send(outbox, data)
-            if sent < 0:
-                return
-            if len(data) - sent <= self._hand:
-                self._counts["deliveries"] += run.deliveries
-                if sent < len(data):
-                    self._write(outbox, data[sent:])
-                return
-        for frame in run.frames:
-            if not outbox._queue and sent >= len(frame.data):
-                sent -= len(frame.data)
-                self._counts["deliveries"] += frame.room is not None
-                continue
-            outbox._queue.append(self._hold(frame))
-            outbox.pending += len(frame.data)
-        self._holders[outbox] = None
-        self._drain(outbox, sent)
-
-    def _drain(self, outbox: Outbox, sent: int) -> None:
-        """Hand the queue to the transport until it pauses; of the first frame `sent` bytes are out."""
-        queue = outbox._queue
-        while queue and (sent or not outbox._paused):
-            parts: list[bytes] = []
-            size = 0
-            while queue and (not parts or size + len(getattr(queue[0], "data", b"")) <= self._hand):
-                item = queue.popleft()
-                parts.append(self._gap(outbox, item) if isinstance(item, Gap) else item.data)
-                size += len(parts[-1])
-                if isinstance(item, Frame):
-                    outbox.pending -= len(item.data)
-                    self._release((item,))
-                    self._counts["deliveries"] += item.room is not None
-            self._write(outbox, b"".join(parts)[sent:])
-            sent = 0
-
-    def _gap(self, outbox: Outbox, gap: Gap) -> bytes:
-        try:
-            return framed(gap.room.gap(gap.start, gap.end, gap.why), outbox.wire, self._to_json)
-        except Exception as error:
-            self._errors.append(error)
-            return b""
-
-    def _send(self, outbox: Outbox, data: bytes) -> int:
-        """How many bytes the kernel took; -1: the descriptor refused."""
-        counts = self._counts
-        while True:
-            counts["sends"] += 1
-            try:
-                size = self._faults.draw(len(data)) if self._faults else len(data)
-                sent = os.write(outbox._fd, data[:size])
-            except InterruptedError:
-                continue
-            except BlockingIOError:
-                counts["again"] += 1
-                return 0
-            except OSError as error:
-                self._fail(outbox, error.errno or 0)
-                return -1
-            counts["bytes"] += sent
-            counts["partial"] += sent < len(data)
-            return sent
-
-    def _write(self, outbox: Outbox, data: bytes) -> None:
-        size = len(data)
-        self._counts["writes"] += 1
-        self._counts["bytes"] += size
-        outbox._handed += size
-        outbox.pending += size
-        self.total += size
-        self._holders[outbox] = None
-        try:
-            outbox._sink.write(data)
-        except Exception as error:
-            self._errors.append(error)
-            self._fail(outbox, getattr(error, "errno", None) or 0)
-        if not outbox._paused:
-            outbox._returned()
-
-    def _fail(self, outbox: Outbox, number: int) -> None:
-        outbox._clear()
-        outbox._fd = -1
-        outbox._ending = outbox._ended = True
-        for room in list(outbox._rooms):
-            room._forget(outbox)
-        self._counts["failed"] += 1
-        self._broken.append((outbox, number))
-
-    def _sieve(self, outbox: Outbox, why: str, counter: str, drop: Callable[[Frame], bool | None]) -> None:
-        gone = sieve(outbox._queue, why, drop)
-        outbox.pending -= sum(len(frame.data) for frame in gone)
-        self._release(gone)
-        self._counts[counter] += len(gone)
-
-    def _limit(self, outbox: Outbox) -> None:
-        self._sieve(outbox, "slow", "superseded", superseded(outbox._queue))
-        self._sieve(outbox, "slow", "dropped", oldest(outbox.pending - self._outbox_bytes))
-        if outbox.pending > self._outbox_bytes:
-            self._cut(outbox, "slow")
-
-    def _balance(self) -> None:
-        if self.total - self._doomed <= self._total_bytes:
-            return
-        for outbox in sorted(self._holders, key=lambda outbox: outbox.pending, reverse=True):
-            if self.total - self._doomed <= self._total_bytes:
-                return
-            if outbox._queue or not outbox._doomed:
-                self._cut(outbox, "cut")
+            limit(self, outbox)
+        finish(self, outbox)
 
     def _cut(self, outbox: Outbox, counter: str) -> None:
-        outbox._clear()
-        self._counts[counter] += 1
-        self._doomed += outbox._handed - outbox._doomed
-        outbox._doomed = outbox._handed
-        if outbox._ending:
-            self._finish(outbox)
-            return
-        outbox._over = True
-        self._slow.append(outbox)
+        cut_off(self, outbox, counter)
 
     def _call(self) -> None:
         slow, self._slow = self._slow, []

@@ -84,8 +84,9 @@ cdef struct seat_t:  # a membership as the outbox knows it
     PyObject *room  # Fanout, borrowed: it takes its seats away when it goes
     int at  # index among its members
 
-cdef struct conn_t:
+cdef struct conn_t:  # what the loop reads comes first, for the cache
     PyObject *owner  # the Outbox around it
+    queue_t *queue  # NULL: nothing waits
     int fd
     uint8_t wire
     uint8_t paused
@@ -100,7 +101,6 @@ cdef struct conn_t:
     int seated
     int seat_slots
     seat_t *seats
-    queue_t *queue  # NULL: nothing waits
     uint64_t floor  # frames up to this order were forgotten
     Py_ssize_t mine  # private bytes for the next round
     Py_ssize_t pending  # bytes in the queue or with the transport

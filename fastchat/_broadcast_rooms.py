@@ -12,24 +12,19 @@ from typing import TYPE_CHECKING
 from fastchat._broadcast_base import Sink, Wire
 from fastchat._broadcast_queue import Frame, Queue, Run
 from fastchat.config import Policy
+from fastchat.protocol.framing import tcp_frame, ws_frame
 
 if TYPE_CHECKING:
     from fastchat._broadcast_py import Broadcaster
 
+TEXT = 1  # opcode, RFC 6455 section 5.2
+
 
 def framed(payload: bytes, wire: int, to_json: Callable[[bytes], bytes]) -> bytes:
-    """The payload as one frame: PROTOCOL "Framing"; RFC 6455 section 5.2 with the shortest length."""
+    """The payload as one frame of the wire."""
     if wire == Wire.TCP:
-        return len(payload).to_bytes(4, "big") + payload
-    first = b"\x82"
-    if wire == Wire.WS_JSON:
-        first, payload = b"\x81", to_json(payload)
-    size = len(payload)
-    if size < 126:
-        return first + size.to_bytes(1, "big") + payload
-    if size < 1 << 16:
-        return first + b"\x7e" + size.to_bytes(2, "big") + payload
-    return first + b"\x7f" + size.to_bytes(8, "big") + payload
+        return tcp_frame(payload)
+    return ws_frame(to_json(payload), TEXT) if wire == Wire.WS_JSON else ws_frame(payload)
 
 
 class Batch:
@@ -49,6 +44,7 @@ class Outbox:
     __slots__ = (
         "wire", "closed", "pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
         "_floor", "_rooms", "_mine", "_mine_bytes", "_share", "_queue", "_handed", "_doomed", "_gathered",
+        "_latest",
     )  # fmt: skip
 
     def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
@@ -70,6 +66,7 @@ class Outbox:
         self._handed = 0  # bytes with a transport that has paused us
         self._doomed = 0  # of these, what goes because we were cut
         self._gathered = False  # in the next round
+        self._latest = False  # the queue has frames of a room with policy `latest`
 
     def put(self, payload: bytes) -> None:
         """Queue one payload, framed for this wire."""
@@ -113,6 +110,7 @@ class Outbox:
         self._share, self._mine, self._mine_bytes = [], [], 0
         core._release(self._queue)
         self._queue.clear()
+        self._latest = False
         self.pending = self._handed
         self._over = False
 

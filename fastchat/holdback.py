@@ -4,10 +4,10 @@ With M members a flush costs B seconds however few frames it carries, so at λ m
 once takes a share λB of a core, until that reaches 1 and batches grow by themselves. Holding back pays only
 where the stream really goes on meanwhile and its frames meet in the same sends; a publisher that waits for
 its acknowledgement, or many small rooms, bring nothing. So each wait is judged by what it brought, and one in
-vain makes the next 1, 2, 4 ... 64 rounds go at once.
+vain makes the next 1, 4, 16 ... 256 rounds go at once.
 
-Invariant: nothing waits longer than the budget after the first `wait` of its round, and nothing at all unless
-messages have been arriving for some time.
+Invariant: `wait` never asks for more than what the budget leaves after the time a flush takes, counted from
+the first `wait` of the round, and for nothing at all unless messages have been arriving for some time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ MORE = 3.0  # messages that must be expected meanwhile: 500/s within 2 ms bring 
 SHARE = 0.25  # of a core that flushing at once would take
 EVENTS = 3.0  # iterations with messages in the window: one large burst is not a stream
 QUIET = 5.0  # expected messages that did not come: the stream has stopped
+ENOUGH = 32  # messages gathered: a send that carries so many costs little more than its frames
 SLACK = 0.00005  # seconds: not worth a wait
-MOST_SKIPPED = 64  # rounds sent at once between two tries
+MOST_SKIPPED = 256  # rounds sent at once between two tries
 
 
 class HoldBack:
@@ -55,14 +56,14 @@ class HoldBack:
         """
         self._arrived(now, messages)
         gathered = messages - self._base
-        if self.budget <= 0.0 or not gathered:
+        if self.budget <= 0.0 or not 0 < gathered < ENOUGH:
             return 0.0
         if self._first < 0.0:
             if not self._promising():
                 return 0.0
             self._first = now
             self._found = gathered
-            self._limit = self.budget - self._cost / 2
+            self._limit = self.budget - self._cost  # the flush is over when the budget is
         left = self._first + self._limit - now
         stopped = (now - self._arrival) * self._rate > QUIET * WINDOW
         return 0.0 if left < SLACK or stopped else left
@@ -82,7 +83,7 @@ class HoldBack:
         if gathered >= 2 * self._found and delivered >= 1.5 * sent and idle <= self._limit / 2:
             self._skipped = 0
             return
-        self._skipped = min(MOST_SKIPPED, max(1, 2 * self._skipped))
+        self._skipped = min(MOST_SKIPPED, max(1, 4 * self._skipped))
         self._skip = self._skipped
 
     def _arrived(self, now: float, messages: int) -> None:
@@ -101,4 +102,4 @@ class HoldBack:
         if self._skip or self._cost >= self.budget or self._events < EVENTS:
             return False
         rate = self._rate / WINDOW
-        return rate * (self.budget - self._cost / 2) >= MORE and rate * self._cost >= SHARE
+        return rate * (self.budget - self._cost) >= MORE and rate * self._cost >= SHARE

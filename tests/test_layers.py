@@ -45,7 +45,6 @@ NAMELESS = {"utils", "util", "helpers", "common", "misc"}
 
 # Why a file is longer than MOST_LINES.
 LONG = {
-    "_broadcast.pyx": "one compiled unit: queues and flush share C structs and are inlined into one another",
     "_codec.pyx": "one compiled unit: C functions are inlined within a module only",
     "_framing.pyx": "one compiled unit: C functions are inlined within a module only",
 }
