@@ -7,6 +7,7 @@
 #define FASTCHAT_LOAD_H
 
 #define _GNU_SOURCE
+#include "histogram.h"
 #include "wire.h"
 
 enum {
@@ -48,8 +49,6 @@ typedef struct {
 /* A published message, by its number, and its first copy, by its offset; both rings of `ring` entries. */
 typedef struct { uint64_t number, intended, offset, acked; uint32_t publisher, sequence; } Message;
 typedef struct { uint64_t offset, number; uint32_t n, receipts; } Copy;
-
-typedef struct { uint64_t counts[58 * 128], n, max; double sum; } Histogram;
 
 typedef struct { /* what went wrong, counted; `first` tells the first in words */
     uint64_t corrupt, lost, duplicate, order, refused, closed, unexpected, unacknowledged;
@@ -100,7 +99,6 @@ void top_up(Client *c);
 void run(void);
 
 /* report.c */
-void record(Histogram *h, uint64_t value);
 void report(const char *event);
 typedef struct { uint64_t wall, server, own, deliveries, sent, pongs, bytes; } Reading;
 Reading read_all(void);

@@ -1,31 +1,10 @@
-/* Histograms, clocks and the JSON that the generator prints. */
+/* Clocks and the JSON that the generator prints. */
 #include "load.h"
-
-/* Buckets of less than 1 %: 128 to each power of two. */
-void record(Histogram *h, uint64_t value) {
-    int shift = value < 128 ? 0 : 57 - __builtin_clzll(value);
-    h->counts[shift * 128 + (int)(value >> shift)]++;
-    h->n++;
-    h->sum += (double)value;
-    if (value > h->max) h->max = value;
-}
-
-static double percentile(const Histogram *h, double share) { /* upper end of its bucket, microseconds */
-    uint64_t wanted = (uint64_t)(share * (double)h->n), so_far = 0;
-    for (size_t i = 0; i < sizeof h->counts / sizeof *h->counts; i++) {
-        so_far += h->counts[i];
-        if (so_far <= wanted) continue;
-        size_t shift = i < 256 ? 0 : i / 128 - 1;
-        double upper = (double)((i - shift * 128 + 1) << shift) - 1;
-        return (upper < (double)h->max ? upper : (double)h->max) / 1e3;
-    }
-    return (double)h->max / 1e3;
-}
 
 static void print_histogram(const char *name, const Histogram *h) {
     printf(", \"%s_us\": {\"count\": %llu, \"mean\": %.1f, \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"max\": %.1f}",
-           name, (unsigned long long)h->n, h->n ? h->sum / (double)h->n / 1e3 : 0, percentile(h, 0.5), percentile(h, 0.9),
-           percentile(h, 0.99), percentile(h, 0.999), (double)h->max / 1e3);
+           name, (unsigned long long)h->n, h->n ? h->sum / (double)h->n / 1e3 : 0, percentile(h, 0.5) / 1e3, percentile(h, 0.9) / 1e3,
+           percentile(h, 0.99) / 1e3, percentile(h, 0.999) / 1e3, (double)h->max / 1e3);
 }
 
 Reading read_all(void) {
@@ -47,7 +26,7 @@ void report(const char *event) {
     const Errors *e = &load.errors;
     double seconds = (double)(ended.wall - begun.wall) / 1e9, own = (double)(ended.own - begun.own) / 1e9;
     double busy = seconds > 0 ? own / seconds : 0;
-    bool saturated = load.behind || busy > 0.95 || percentile(&load.lateness, 0.99) > 1000;
+    bool saturated = load.behind || busy > 0.95 || percentile(&load.lateness, 0.99) > 1e6;
     printf("{\"event\": \"%s\", \"seconds\": %.6f, \"server_cpu\": %.6f, \"own_cpu\": %.6f, \"busy\": %.3f, \"saturated\": %s, \"behind\": %s",
            event, seconds, (double)(ended.server - begun.server) / 1e9, own, busy, saturated ? "true" : "false",
            load.behind ? "true" : "false");
