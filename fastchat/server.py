@@ -189,6 +189,7 @@ class Server:
 
     def _sweep(self) -> None:
         wiring = self.wiring
+        self._sweeping = False  # whatever happens, the next beat sweeps again
         self._sweeping = wiring.deadlines.sweep(time.monotonic(), SLICE)
         if self._sweeping:
             wiring.loop.call_soon(self._sweep)
@@ -260,7 +261,9 @@ class Server:
             await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
             for task in (draining, hurried):
                 task.cancel()
-            await asyncio.gather(draining, hurried, return_exceptions=True)
+            outcome, _ = await asyncio.gather(draining, hurried, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                raise outcome
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)

@@ -48,7 +48,7 @@ class EchoReceiver:
         """The suite would take a PING for a message."""
 
     def lost(self, now: int) -> None:
-        pass
+        self.closing = True
 
 
 class Echo:

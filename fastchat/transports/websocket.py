@@ -51,6 +51,8 @@ class WsConnection(Connection):
                         return False
                     self._unusual = Unusual()
                 most -= self._slow_lane(most, now)
+                if self.crammed:
+                    return True
                 if self._unusual is not None and not self._cutter.pending:
                     return False
         except FrameError as error:

@@ -17,6 +17,8 @@ from tests.server.parts import Parts
 from tests.server.wire import (
     BINARY,
     CONNECT,
+    ERROR,
+    HISTORY,
     JOIN,
     MESSAGE,
     PING,
@@ -165,5 +167,39 @@ def test_a_flood_of_pings_is_answered_and_holds_nobody_up(run: Runner, parts: Pa
             assert (await other.receive())[1] == 5
             for _ in range(5000):
                 assert await flooder.receive_frame() == (WS_PONG, b"p")
+
+    run(scenario())
+
+
+def test_a_peer_that_asks_for_much_and_reads_late_is_served_as_it_reads(run: Runner, parts: Parts) -> None:
+    """Its commands wait in its own socket, not as answers in our memory, and it is not cut for them."""
+    asked, stored = 300, 20
+
+    async def scenario() -> None:
+        async with serving(sndbuf=32 * 1024) as server:
+            for wire in ("tcp", "ws"):
+                async with dial(server, wire, "ada") as peer:
+                    await peer.join("attic")
+                    for _ in range(stored):
+                        peer.send(PUBLISH, 0, "attic", b"x" * 10_000)
+                    for _ in range(stored):
+                        await peer.until(MESSAGE)
+                    peer.writer.transport.pause_reading()
+                    most = 0
+                    for number in range(1, asked + 1):
+                        peer.send(HISTORY, number, "attic", {"limit": stored})
+                        await asyncio.sleep(0)
+                        most = max(most, server.broadcaster.total)
+                    peer.writer.transport.resume_reading()
+                    left = set(range(1, asked + 1))
+                    while left:
+                        op, id, body, *_ = await peer.receive()
+                        if op == ERROR:
+                            assert body == 101  # too much at once, but no reason to be cut
+                            peer.send(HISTORY, id, "attic", {"limit": stored})
+                            continue
+                        assert op == RESULT and len(body["messages"]) == stored
+                        left.remove(id)
+                    assert most < 1024 * 1024
 
     run(scenario())

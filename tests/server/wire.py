@@ -14,7 +14,7 @@ import msgpack
 from fastchat.config import Config
 from fastchat.server import Server
 
-CONNECT, JOIN, LEAVE, PUBLISH, PING, PONG = 1, 2, 3, 4, 16, 17
+CONNECT, JOIN, LEAVE, PUBLISH, HISTORY, PING, PONG = 1, 2, 3, 4, 6, 16, 17
 RESULT, ERROR, MESSAGE, PING_PUSH, BYE = 64, 65, 66, 72, 74
 TEXT, BINARY, CLOSE, WS_PING, WS_PONG = 1, 2, 8, 9, 10
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
