@@ -7,20 +7,19 @@ is no terminal there is no editing: lines in, lines out.
 from __future__ import annotations
 
 import asyncio
-import codecs
-import os
 import shutil
+import signal
 import sys
 import termios
-import threading
 import tty
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from fastchat.cli.editor import Editor
 from fastchat.cli.output import Output
+from fastchat.cli.stdin import lines, typed
 
-CHUNK = 4096  # bytes read from stdin at a time
+REDRAWN = (signal.SIGCONT, signal.SIGWINCH)  # after Ctrl-Z and fg the terminal is the shell's; its new size
 MARGIN = 2  # columns that stay free behind what is typed
 
 
@@ -41,11 +40,15 @@ class Console:
             yield
             return
         found = termios.tcgetattr(sys.stdin)
+        loop = asyncio.get_running_loop()
         try:
-            tty.setcbreak(sys.stdin)  # no echo, key by key; Ctrl-C is still a signal
-            self._draw()
+            for number in REDRAWN:
+                loop.add_signal_handler(number, self._take)
+            self._take()
             yield
         finally:
+            for number in REDRAWN:
+                loop.remove_signal_handler(number)
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, found)
             self._write("\r\x1b[K")
 
@@ -59,10 +62,11 @@ class Console:
 
     async def lines(self) -> AsyncIterator[str]:
         """What is typed, or comes through the pipe, line by line."""
-        async for text in self._characters():
-            if not self.interactive:
-                yield text
-                continue
+        if not self.interactive:
+            async for line in lines():
+                yield line
+            return
+        async for text in typed():
             completed = self._editor.feed(text)
             self._draw()
             for line in completed:
@@ -70,37 +74,9 @@ class Console:
             if self._editor.ended:
                 return
 
-    async def _characters(self) -> AsyncIterator[str]:
-        """Whole lines from a pipe, as much as there is from a terminal.
-
-        A thread reads: an event loop can wait for terminals and pipes, not for files.
-        """
-        loop = asyncio.get_running_loop()
-        chunks: asyncio.Queue[bytes] = asyncio.Queue(1)
-
-        def read() -> None:
-            try:
-                while True:
-                    chunk = os.read(sys.stdin.fileno(), CHUNK)
-                    asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
-                    if not chunk:
-                        return
-            except (OSError, RuntimeError, asyncio.CancelledError):
-                return  # the terminal is gone, or the loop has ended
-
-        threading.Thread(target=read, name="stdin", daemon=True).start()
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        rest = ""
-        while chunk := await chunks.get():
-            text = decoder.decode(chunk)
-            if self.interactive:
-                yield text
-                continue
-            *lines, rest = (rest + text).split("\n")
-            for line in lines:
-                yield line.rstrip("\r")
-        if rest:
-            yield rest
+    def _take(self) -> None:
+        tty.setcbreak(sys.stdin)  # no echo, key by key; Ctrl-C is still a signal
+        self._draw()
 
     def _draw(self) -> None:
         columns = shutil.get_terminal_size().columns - len(self._prompt) - MARGIN

@@ -13,6 +13,7 @@ import click
 
 from fastchat.client import Chat, connect
 from fastchat.client.address import Address
+from fastchat.errors import ConfigError
 
 DEFAULT_URL = "tcp://127.0.0.1:9999"
 
@@ -36,7 +37,12 @@ class Target:
     def connect(self) -> Chat:
         """A client that is not connected yet; what its log would say, the commands say in words."""
         logging.getLogger("fastchat.client").addHandler(logging.NullHandler())
-        tls = ssl.create_default_context(cafile=self.tls_ca) if self.tls_ca else None
+        try:
+            tls = ssl.create_default_context(cafile=self.tls_ca) if self.tls_ca else None
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"--tls-ca {self.tls_ca}: no PEM file of certificates ({error.reason})"
+            ) from None
         return connect(self.url, name=self.name, timeout=self.timeout, tls=tls)
 
 

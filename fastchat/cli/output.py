@@ -7,28 +7,27 @@ import os
 import select
 import sys
 
+MOMENT = 0.2  # seconds: a program that ends waits no longer for its reader
+
 
 class Output:
     """stdout, line by line. BrokenPipeError: nobody reads any more."""
 
     async def line(self, text: str) -> None:
         """Write one line; a full pipe holds back the caller, not the loop."""
-        if not _takes():
-            await asyncio.to_thread(_wait)
+        while not _takes(0):
+            await asyncio.to_thread(_takes, MOMENT)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 
-def _takes() -> bool:
+def _takes(seconds: float) -> bool:
+    """Wait until stdout takes something, at most so long."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
         return True  # not a file: a test's buffer
-    return bool(select.select([], [descriptor], [], 0)[1])
-
-
-def _wait() -> None:
-    select.select([], [sys.stdout.fileno()], [])
+    return bool(select.select([], [descriptor], [], seconds)[1])
 
 
 def nobody_reads() -> None:

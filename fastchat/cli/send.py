@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator
 
 import click
 
 from fastchat.cli.failure import Failure, explain
 from fastchat.cli.options import Target, with_target
+from fastchat.cli.stdin import lines
 from fastchat.client import Chat, Refused
 from fastchat.errors import FastChatError
 
@@ -43,33 +44,33 @@ def command(
         raise click.UsageError("--key is for one message: give its TEXT as an argument")
     if not text and sys.stdin.isatty():
         click.echo("Reading lines; Ctrl-D ends.", err=True)
-    said = _decoded([" ".join(text)] if text else _lines(), as_json)
+    said = _once(" ".join(text)) if text else lines()
     try:
-        asyncio.run(_send(target, room, said, key, ephemeral))
+        asyncio.run(_send(target, room, said, key, ephemeral, as_json))
     except KeyboardInterrupt:
         raise Failure("interrupted: not everything was sent", 130) from None
 
 
-def _lines() -> Iterator[str]:
-    stream = sys.stdin
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(encoding="utf-8", errors="replace")
-    return (line.rstrip("\r\n") for line in stream if line.strip())
+async def _once(text: str) -> AsyncIterator[str]:
+    yield text
 
 
-def _decoded(lines: Iterable[str], as_json: bool) -> Iterator[object]:
-    for line in lines:
-        try:
-            yield json.loads(line) if as_json else line
-        except ValueError as error:
-            raise click.UsageError(f"not JSON: {error}") from None
+def _decoded(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise click.UsageError(f"not JSON: {error}") from None
 
 
-async def _send(target: Target, room: str, said: Iterator[object], key: str | None, ephemeral: bool) -> None:
-    end = object()
+async def _send(
+    target: Target, room: str, said: AsyncIterator[str], key: str | None, ephemeral: bool, as_json: bool
+) -> None:
     async with target.connect() as chat:
         count = 0
-        while (data := await asyncio.to_thread(next, said, end)) is not end:
+        async for line in said:
+            if not line.strip():
+                continue
+            data = _decoded(line) if as_json else line
             try:
                 await _publish(chat, room, data, key, ephemeral, target.timeout)
             except FastChatError as error:

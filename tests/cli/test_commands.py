@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from fastchat.cli import main
 from fastchat.cli.ping import percentile
 from fastchat.client import connect_sync
 from tests.client.background import Running, running
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def call(runner: CliRunner, *arguments: str, stdin: str | None = None) -> Result:
@@ -32,10 +35,24 @@ def test_send_says_its_text(runner: CliRunner, server: Running) -> None:
     assert said(server) == ["hello you", {"move": "e4"}]
 
 
-def test_send_takes_lines(runner: CliRunner, server: Running) -> None:
-    done = call(runner, "send", "lobby", stdin="one\n\n  \ntwo\r\n你好")
-    assert done.exit_code == 0, done.output
-    assert said(server) == ["one", "two", "你好"]
+def piped(*arguments: str, stdin: bytes) -> subprocess.CompletedProcess[str]:
+    """As `call`, in a process: click's runner has no stdin that a thread could read."""
+    command = [sys.executable, "-m", "fastchat", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=20, cwd=ROOT)
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_send_takes_lines(server: Running) -> None:
+    done = piped("send", "lobby", stdin="one\n\n  \ntwo\r\n你好".encode() + b"\xff")
+    assert done.returncode == 0, done.stderr
+    assert said(server) == ["one", "two", "你好\ufffd"]
+
+
+def test_send_takes_lines_of_json(server: Running) -> None:
+    assert piped("send", "lobby", "--json", stdin=b'{"a": 1}\n[2]\n').returncode == 0
+    wrong = piped("send", "lobby", "--json", stdin=b"3\n{\n4\n")
+    assert wrong.returncode == 2 and "not JSON" in wrong.stderr
+    assert said(server) == [{"a": 1}, [2], 3]
 
 
 def test_send_with_a_key_says_it_once(runner: CliRunner, server: Running) -> None:
@@ -48,8 +65,8 @@ def test_send_with_a_key_says_it_once(runner: CliRunner, server: Running) -> Non
 def test_send_fails_loudly(runner: CliRunner, server: Running) -> None:
     refused = call(runner, "send", "no room!", "hi")
     assert refused.exit_code == 4 and "refused" in refused.stderr and "302" in refused.stderr
-    long = call(runner, "send", "lobby", stdin="fine\n" + "x" * 20_000 + "\nnever\n")
-    assert long.exit_code == 4 and "after 1 that were acknowledged" in long.stderr
+    long = piped("send", "lobby", stdin=b"fine\n" + b"x" * 20_000 + b"\nnever\n")
+    assert long.returncode == 4 and "after 1 that were acknowledged" in long.stderr
     assert said(server) == ["fine"]
     nobody = call(runner, "send", "lobby", "hi", "--url", "tcp://127.0.0.1:1")
     assert nobody.exit_code == 3 and "Connection refused" in nobody.stderr
@@ -121,3 +138,10 @@ def test_completion_completes(runner: CliRunner) -> None:
     env = {"_FASTCHAT_COMPLETE": "bash_complete", "COMP_WORDS": "fastchat ta", "COMP_CWORD": "1"}
     done = runner.invoke(main, [], prog_name="fastchat", env=env)
     assert done.stdout.split() == ["plain,tail"]
+
+
+def test_a_broken_authority_file_is_explained(runner: CliRunner, server: Running, tmp_path: Path) -> None:
+    broken = tmp_path / "ca.pem"
+    broken.write_text("nonsense")
+    done = call(runner, "ping", "--tls-ca", str(broken))
+    assert done.exit_code == 2 and "--tls-ca" in done.stderr

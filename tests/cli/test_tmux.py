@@ -112,3 +112,21 @@ def test_the_terminal_is_given_back(terminals: Terminals) -> None:
     terminals.until("a", shows("exit 0"))
     terminals.type("a", "echoed", "Enter")  # cat repeats it, and the terminal echoes it again
     terminals.until("a", lambda rows: rows.count("echoed") == 2)
+
+
+def test_ctrl_z_and_back(terminals: Terminals) -> None:
+    terminals.tmux("new-session", "-d", "-s", "sh", "-x", "60", "-y", "20", "bash --norc --noprofile")
+    command = shlex.join([sys.executable, "-m", "fastchat", "chat", "lobby", "--name", "ada"])
+    terminals.type("sh", command, "Enter")
+    terminals.until("sh", lambda rows: rows[-1:] == ["ada>"])
+    terminals.type("sh", "half", "C-z")
+    terminals.until("sh", shows("Stopped"))
+    terminals.type("sh", "fg", "Enter")
+    terminals.until("sh", lambda rows: rows[-1:] == ["ada> half"])
+    terminals.type("sh", " typed", "Enter")
+    rows = terminals.until("sh", shows("ada: half typed"))
+    assert rows[-1] == "ada>"
+    terminals.tmux("resize-window", "-t", "sh", "-x", "40", "-y", "20")
+    terminals.type("sh", "y" * 100)
+    rows = terminals.until("sh", lambda rows: rows[-1].endswith("yyy"))
+    assert sum("yyy" in row for row in rows) == 1 and len(rows[-1]) <= 40
