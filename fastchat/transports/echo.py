@@ -18,31 +18,28 @@ MESSAGE_TOO_BIG = 1009  # close code
 class EchoReceiver:
     """Sends payloads back; what a session would refuse ends the connection."""
 
-    __slots__ = ("connected", "closing", "frame_limit", "_outbox")
+    __slots__ = ("connected", "closing", "frame_limit", "_connection")
 
-    def __init__(self, outbox: Outbox, frame_limit: int) -> None:
+    def __init__(self, connection: WsConnection, frame_limit: int) -> None:
         self.connected = True  # no CONNECT, so no deadline for it
         self.closing = False
         self.frame_limit = frame_limit
-        self._outbox = outbox
+        self._connection = connection
 
     def receive(self, payloads: list[bytes], now: int) -> None:
-        for payload in payloads:
-            self._outbox.put_raw(ws_frame(payload, Kind.BINARY))
+        raise AssertionError("an echo takes messages before they are payloads")
 
     def malformed(self, error: ProtocolError, now: int) -> None:
         raise AssertionError("an echo reads nothing")
 
     def refuse(self, error: ProtocolError, now: int) -> None:
-        self.closing = True
-        self._outbox.put_raw(ws_frame(MESSAGE_TOO_BIG.to_bytes(2), 0x8))
-        self._outbox.end()
+        self._connection.fail(MESSAGE_TOO_BIG)
 
     def timeout(self, now: int) -> None:
-        self._outbox.end()
+        self._connection.gone()
 
     def slow(self, now: int) -> None:
-        self._outbox.end()
+        self._connection.gone()
 
     def ping(self, now: int) -> None:
         """The suite would take a PING for a message."""
@@ -58,7 +55,8 @@ class Echo:
         self._frame_limit = frame_limit
 
     def open(self, link: Link, outbox: Outbox, peer: Peer, now: int) -> EchoReceiver:
-        return EchoReceiver(outbox, self._frame_limit)
+        assert isinstance(link, WsConnection), "only /ws echoes"
+        return EchoReceiver(link, self._frame_limit)
 
 
 class EchoConnection(WsConnection):
