@@ -21,6 +21,7 @@ cdef int sieve(Broadcaster core, conn_t *conn, int mode, double now, Py_ssize_t 
             continue
         if entry.batch.room == NULL:
             queue_push(conn)[0] = entry[0]
+            core.stamp += 1  # it may be the reply to LEAVE or JOIN: no gap may widen across it
             continue
         room = <Fanout>entry.batch.room
         if (

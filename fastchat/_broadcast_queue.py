@@ -93,7 +93,8 @@ def sieve(queue: Queue, why: str, drop: Callable[[Frame], bool | None]) -> list[
     """Take out and return the frames for which `drop` is true; None from it means: no more after this one."""
     passed: list[Frame | Gap] = []
     gone: list[Frame] = []
-    last: dict[Room, Gap | None] = {}  # what stands last of each room: a gap or (None) a frame
+    # what stands last of each room, behind the last private frame: a gap or (None) a frame
+    last: dict[Room, Gap | None] = {}
     while queue:
         item = queue.popleft()
         if isinstance(item, Gap):
@@ -104,6 +105,8 @@ def sieve(queue: Queue, why: str, drop: Callable[[Frame], bool | None]) -> list[
             passed.append(item)
             if item.room is not None:
                 last[item.room] = None
+            else:  # it may be the reply to LEAVE or JOIN: a gap on one side is none on the other
+                last.clear()
             if verdict is None:
                 break
             continue
