@@ -39,8 +39,8 @@ cdef class Outbox:
 
     @property
     def pending(self):
-        """Bytes waiting in the queue or with the transport."""
-        return self.conn.pending
+        """Bytes waiting in the queue or with the transport, and private ones of the next round."""
+        return self.conn.pending + self.conn.mine
 
     def put(self, bytes payload not None):
         """Queue one payload, framed for this wire."""

@@ -42,7 +42,7 @@ class Outbox:
     """What waits for one connection."""
 
     __slots__ = (
-        "wire", "closed", "pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
+        "wire", "closed", "_pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
         "_floor", "_rooms", "_mine", "_mine_bytes", "_share", "_queue", "_handed", "_doomed", "_gathered",
         "_latest",
     )  # fmt: skip
@@ -50,7 +50,7 @@ class Outbox:
     def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
         self.wire = Wire(wire)
         self.closed = False
-        self.pending = 0  # bytes waiting in the queue or with the transport
+        self._pending = 0  # bytes waiting in the queue or with the transport
         self._core = core
         self._sink = sink
         self._fd = fd
@@ -68,6 +68,11 @@ class Outbox:
         self._gathered = False  # in the next round
         self._latest = False  # the queue has frames of a room with policy `latest`
 
+    @property
+    def pending(self) -> int:
+        """Bytes waiting in the queue or with the transport, and private ones of the next round."""
+        return self._pending + self._mine_bytes
+
     def put(self, payload: bytes) -> None:
         """Queue one payload, framed for this wire."""
         self.put_raw(framed(payload, self.wire, self._core._to_json))
@@ -78,7 +83,7 @@ class Outbox:
             return
         core = self._core
         core._counts["replies"] += 1
-        if self.pending + self._mine_bytes > core._outbox_bytes:
+        if self._pending + self._mine_bytes > core._outbox_bytes:
             core._cut(self, "slow")
             self._gather()
             return
@@ -111,7 +116,7 @@ class Outbox:
         core._release(self._queue)
         self._queue.clear()
         self._latest = False
-        self.pending = self._handed
+        self._pending = self._handed
         self._over = False
 
     def end(self) -> None:
@@ -144,7 +149,7 @@ class Outbox:
     def _returned(self) -> None:
         self._core.total -= self._handed
         self._core._doomed -= self._doomed
-        self.pending -= self._handed
+        self._pending -= self._handed
         self._handed = self._doomed = 0
         if not self._queue:
             self._core._holders.pop(self, None)

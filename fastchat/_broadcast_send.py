@@ -44,7 +44,7 @@ def deliver(core: Broadcaster, outbox: Outbox, run: Run) -> None:
             core._counts["deliveries"] += frame.room is not None
             continue
         outbox._queue.append(core._hold(frame))
-        outbox.pending += len(frame.data)
+        outbox._pending += len(frame.data)
         outbox._latest |= frame.room is not None and frame.room.policy is Policy.LATEST
     core._holders[outbox] = None
     drain(core, outbox, sent)
@@ -61,7 +61,7 @@ def drain(core: Broadcaster, outbox: Outbox, sent: int) -> None:
             parts.append(gap_frame(core, outbox, item) if isinstance(item, Gap) else item.data)
             size += len(parts[-1])
             if isinstance(item, Frame):
-                outbox.pending -= len(item.data)
+                outbox._pending -= len(item.data)
                 core._release((item,))
                 core._counts["deliveries"] += item.room is not None
         hand_over(core, outbox, b"".join(parts)[sent:])
@@ -104,7 +104,7 @@ def hand_over(core: Broadcaster, outbox: Outbox, data: bytes) -> None:
     core._counts["writes"] += 1
     core._counts["bytes"] += size
     outbox._handed += size
-    outbox.pending += size
+    outbox._pending += size
     core.total += size
     core._holders[outbox] = None
     try:
@@ -132,7 +132,7 @@ def sift(
 ) -> None:
     """Drop from the queue, and count what went."""
     gone = sieve(outbox._queue, why, drop)
-    outbox.pending -= sum(len(frame.data) for frame in gone)
+    outbox._pending -= sum(len(frame.data) for frame in gone)
     core._release(gone)
     core._counts[counter] += len(gone)
 
@@ -141,9 +141,9 @@ def limit(core: Broadcaster, outbox: Outbox) -> None:
     """Apply the policies of the rooms, and the connection's own limit."""
     if outbox._latest:
         sift(core, outbox, "slow", "superseded", superseded(outbox._queue))
-    if outbox.pending > core._outbox_bytes:
-        sift(core, outbox, "slow", "dropped", oldest(outbox.pending - core._outbox_bytes))
-    if outbox.pending > core._outbox_bytes:
+    if outbox._pending > core._outbox_bytes:
+        sift(core, outbox, "slow", "dropped", oldest(outbox._pending - core._outbox_bytes))
+    if outbox._pending > core._outbox_bytes:
         cut_off(core, outbox, "slow")
 
 
@@ -151,7 +151,7 @@ def balance(core: Broadcaster) -> None:
     """While more is held than allowed, cut the connections that hold most."""
     if core.total - core._doomed <= core._total_bytes:
         return
-    for outbox in sorted(core._holders, key=lambda outbox: outbox.pending, reverse=True):
+    for outbox in sorted(core._holders, key=lambda outbox: outbox._pending, reverse=True):
         if core.total - core._doomed <= core._total_bytes:
             return
         if outbox._queue or not outbox._doomed:
