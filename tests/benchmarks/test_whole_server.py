@@ -43,15 +43,13 @@ def test_who_does_not_read_is_cut_or_told_of_gaps_and_nobody_else_notices(cores:
         "mode": "paced", "members": 20, "stalled": 4, "payload": 8000, "rate": 300, "seconds": 1, "warmup": 0,
         "timeout": 5,
     }  # fmt: skip
-    settings = SMALL_BUFFERS | {
-        "FASTCHAT_OUTBOX_BYTES": "65536", "FASTCHAT_BATCH_BYTES": "32768", "FASTCHAT_LINGER_SECONDS": "0.1",
-    }  # fmt: skip
+    settings = SMALL_BUFFERS | {"FASTCHAT_LINGER_SECONDS": "0.1"}
     case = Case(policy, "fastchat", load, settings, rooms=f'[rooms.default]\npolicy = "{policy}"\n')
     sample = measure(case, cores, seed=1)
     assert clean(sample), sample["first_error"]
     assert sample["stalled"]["cut"] == (4 if policy == "disconnect" else 0)
     assert (sample["stalled"]["gaps"] >= 4) == (policy != "disconnect")
-    assert sample["stalled"]["most_bytes"] < 65536 + 16 * 8000  # its outbox and the kernel's buffers
+    assert sample["stalled"]["most_bytes"] < 1.25 * 1024**2  # its outbox, and the kernel's buffers
 
 
 def kill_once_busy(server: Running) -> None:
