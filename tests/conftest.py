@@ -83,6 +83,12 @@ def _tell(context: dict[str, Any]) -> str:
     return f"{context.get('message')} {context.get('exception')!r}"
 
 
+def pytest_collection_finish() -> None:
+    """Let no collection look again at what every test shares: with it each one takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Runner:
     """`run(coroutine, timeout=20.0)`, on uvloop and on asyncio in turn."""

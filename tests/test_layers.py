@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SUFFIXES = {".py", ".pyx", ".pxd", ".pxi"}
 MOST_LINES = 300
 
 # From the bottom to the top: modules and packages directly below fastchat, "*" as in file names.
@@ -71,7 +72,7 @@ class Source:
 
 def sources(root: Path) -> list[Source]:
     found = []
-    for path in sorted([*(root / "fastchat").rglob("*.py"), *(root / "fastchat").rglob("*.pyx")]):
+    for path in sorted(path for path in (root / "fastchat").rglob("*") if path.suffix in SUFFIXES):
         parts = path.relative_to(root / "fastchat").with_suffix("").parts
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text) if path.suffix == ".py" else None

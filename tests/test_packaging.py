@@ -21,6 +21,7 @@ SEEN_BY_BUILDS = ("FASTCHAT_REQUIRE_EXT", "FASTCHAT_PURE", "FASTCHAT_CFLAGS", "P
 WARNING = "C extension is not in use"
 STUBS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "fastchat").rglob("*.pyi"))
 CYTHON = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "fastchat").rglob("*.pyx"))
+PARTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "fastchat").rglob("*.px[di]"))
 MODULES = [path.removesuffix(".pyx").replace("/", ".") for path in CYTHON]
 
 
@@ -99,7 +100,7 @@ def pure(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envi
 def test_the_sdist_holds_the_sources_and_nothing_made(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert set(CYTHON) | set(STUBS) <= names
+    assert {*CYTHON, *PARTS, *STUBS} <= names
     assert {"LICENSE", "CHANGELOG.md", "Makefile", "fastchat.example.toml", "tests/twins.py"} <= names
     assert [name for name in names if name.startswith("fastchat/") and name.endswith((".c", ".so"))] == []
     assert [name for name in names if name.startswith("build/")] == []
@@ -111,7 +112,7 @@ def test_the_wheel_holds_what_runs_and_its_types(wheel: Path) -> None:
     libraries = sorted(name.partition(".cpython")[0] for name in names if name.endswith(".so"))
     assert libraries == [path.removesuffix(".pyx") for path in CYTHON]
     assert {"fastchat/py.typed", *STUBS} <= set(names)
-    assert [name for name in names if name.endswith((".c", ".pyx", ".h", ".html"))] == []
+    assert [name for name in names if name.endswith((".c", ".pyx", ".pxd", ".pxi", ".h"))] == []
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fastchat"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 KEPT = {
-    "", ".c", ".css", ".h", ".html", ".in", ".js", ".json", ".lua", ".md", ".pxd", ".pxi", ".py", ".pyi", ".pyx",
-    ".sh", ".toml", ".txt",
+    "", ".c", ".css", ".h", ".html", ".in", ".js", ".json", ".lua", ".md", ".pxd", ".pxi", ".py", ".pyi",
+    ".pyx", ".sh", ".toml", ".txt",
 }  # fmt: skip
 SKIPPED = {".git", ".venv", "build", "dist", "node_modules", "__pycache__"}
 
