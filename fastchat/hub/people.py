@@ -50,7 +50,7 @@ def _key(session: Session, name: str) -> str:
 
 def _online(session: Session, key: str) -> User:
     user = session.hub.users.get(key)
-    if user is None:
+    if user is None or not any(one.connected for one in user.sessions):  # nothing precedes CONNECT's result
         raise ProtocolError(Code.USER_NOT_ONLINE, "this user is not online", retry_ms=RETRY_MS)
     return user
 
@@ -62,7 +62,7 @@ def _send(session: Session, target: User, payload: bytes) -> int:
     most = session.hub.config.outbox_bytes // 2 - len(payload)
     sent = 0
     for one in target.sessions:
-        if one.outbox.pending <= most:
+        if one.connected and one.outbox.pending <= most:
             one.outbox.put(payload)
             sent += 1
     if not sent:

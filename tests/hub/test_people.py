@@ -64,6 +64,8 @@ def test_every_session_of_a_user_gets_it() -> None:
     ada, phone, desk = stage.new("ada"), stage.new("bob"), stage.new()
     bob = stage.hub.users.get("bob")
     assert bob is not None
+    desk.connect("desk")
+    stage.hub.users.unseat(desk.session)
     stage.hub.users.seat(desk.session, "bob")
     assert ada.ask(Direct, "bob", pack(1))["sessions"] == 2
     assert len(phone.take(DirectPush)) == len(desk.take(DirectPush)) == 1
@@ -141,3 +143,14 @@ def test_a_state_is_bounded() -> None:
     assert (refusal.code, refusal.field) == (Code.TOO_LARGE, "state")
     refusal = ada.ask(State, "lobby", pack([1]))
     assert (refusal.code, refusal.field) == (Code.BAD_ARGUMENT, "state")
+
+
+def test_a_burst_of_direct_messages_cuts_nobody() -> None:
+    """What one iteration brings counts before it is flushed."""
+    stage = Stage(options(outbox_bytes=100_000))
+    ada, bob = stage.new("ada"), stage.new("bob")
+    ada.post(*(Direct(number, "bob", pack("x" * 5000)) for number in range(1, 65)))
+    stage.flush()
+    refused = [one for one in ada.got if isinstance(one, Error)]
+    assert refused and all(one.code == Code.OVERLOADED and one.retry_ms for one in refused)
+    assert bob.open and len(bob.take(DirectPush)) == 64 - len(refused)

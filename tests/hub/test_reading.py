@@ -7,7 +7,7 @@ from fastchat.errors import Code
 from fastchat.hub.limits import MAX_LISTED, MAX_RESULT
 from fastchat.hub.reading import messages
 from fastchat.protocol.codec import pack, unpack
-from fastchat.protocol.messages import Block, History, Presence, Publish, State
+from fastchat.protocol.messages import Block, Error, History, Presence, Publish, State
 from tests.hub.stage import Stage, options
 
 
@@ -134,3 +134,11 @@ def test_blocks_apply_to_history() -> None:
     assert ada.ask(History, "lobby")["messages"][0][3:] == [None, {"hidden": True}]
     ada.ask(Block, "bob", False)
     assert ada.ask(History, "lobby")["messages"][0][3:] == ["x", {}]
+
+
+def test_a_burst_of_long_questions_cuts_nobody() -> None:
+    stage, ada = filled(30, 5000, max_frame=65536, outbox_bytes=1 << 20)
+    answers = ada.send(*(History(number, "lobby", limit=30) for number in range(1, 33)))  # type: ignore[attr-defined]
+    refused = [one for one in answers if isinstance(one, Error)]
+    assert refused and {one.code for one in refused} == {Code.OVERLOADED}
+    assert len(answers) == 32 and ada.open  # type: ignore[attr-defined]
