@@ -18,6 +18,7 @@ from fastchat.transports.parting import DISCARD_BYTES, shut
 from fastchat.transports.wiring import Receiver, Wiring
 
 FRAMES_PER_TURN = 64  # frames of one connection before the others get their turn
+BATCH = 16  # frames handed to the session at a time: what waits for the peer is looked at between batches
 STUCK_BYTES = 64 * 1024  # waiting for a peer that does not read: beyond it we do not read from it either
 
 LOG = logging.getLogger(__name__)

@@ -12,8 +12,12 @@ def shut(transport: asyncio.Transport) -> bool:
 
     TLS knows no half-closed connection, but says good-bye by itself and waits for the answer.
     """
-    if transport.can_write_eof():
+    if not transport.can_write_eof():
+        transport.close()
+        return False
+    try:
         transport.write_eof()
-        return True
-    transport.close()
-    return False
+    except OSError:  # asyncio's says so at once where the peer has reset the connection
+        transport.abort()
+        return False
+    return True

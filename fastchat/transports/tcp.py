@@ -6,7 +6,7 @@ import asyncio
 
 from fastchat.errors import FrameError
 from fastchat.protocol.framing import TcpFramer
-from fastchat.transports.connection import Connection
+from fastchat.transports.connection import BATCH, Connection
 from fastchat.transports.wiring import Wiring
 
 
@@ -25,7 +25,7 @@ class TcpConnection(Connection):
         try:
             while most > 0 and not session.closing:
                 # what CONNECT decides holds for the frame after it, so until then one at a time
-                wanted = most if session.connected else 1
+                wanted = min(most, BATCH) if session.connected else 1
                 payloads = self._framer.cut(session.frame_limit, wanted)
                 if not payloads:
                     return False

@@ -11,7 +11,7 @@ from fastchat.broadcast import Wire
 from fastchat.errors import Code, FrameError, ProtocolError
 from fastchat.protocol.framing import WsCutter, ws_frame
 from fastchat.protocol.jsonwire import from_json
-from fastchat.transports.connection import Connection
+from fastchat.transports.connection import BATCH, Connection
 from fastchat.transports.unusual import Kind, Unusual
 from fastchat.transports.wiring import Wiring
 
@@ -39,7 +39,8 @@ class WsConnection(Connection):
         try:
             while most > 0 and not session.closing:
                 if self._unusual is None:
-                    payloads = self._cutter.cut(session.frame_limit, most if session.connected else 1)
+                    wanted = min(most, BATCH) if session.connected else 1
+                    payloads = self._cutter.cut(session.frame_limit, wanted)
                     if payloads:
                         self.deliver(self._kind, payloads, now)
                         most -= len(payloads)
