@@ -13,8 +13,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fastchat.config import Config
 from fastchat.server import Server
+from fastchat.transports.echo import EchoConnection
 from tests.conftest import Runner
 from tests.server.parts import Parts
 
@@ -66,3 +69,10 @@ def test_large_messages_pass_up_to_the_limit(run: Runner, parts: Parts) -> None:
     reports = run(drive("--only", WITHIN_LIMIT, "--abreast", "2"), timeout=100)
     assert len(reports) == 6 + 6 + 6 + 4
     assert {case: report for case, report in reports.items() if report.get("behavior") != "OK"} == {}
+
+
+def test_the_suite_notices_what_is_wrong(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An echo that swallows messages, whole ones and fragmented ones."""
+    monkeypatch.setattr(EchoConnection, "deliver", lambda self, kind, payloads, now: None)
+    reports = run(drive("--only", "1.1.2,5.3", "--abreast", "2"))
+    assert [report["behavior"] for report in reports.values()] == ["FAILED", "FAILED"]
