@@ -14,9 +14,10 @@ cdef inline void *grown(void *array, int *slots, int needed, size_t size) except
 
 
 cdef inline int reserve(char **data, Py_ssize_t *space, Py_ssize_t needed) except -1:
+    """Make room for `needed` bytes in all; the buffer is there even for none."""
     cdef Py_ssize_t wanted = space[0] * 2 if space[0] else 512
     cdef char *moved
-    if needed <= space[0]:
+    if needed <= space[0] and data[0] != NULL:
         return 0
     while wanted < needed:
         wanted *= 2

@@ -150,7 +150,7 @@ cdef int balance(Broadcaster core) except -1:
     for _, _, outbox in sorted(holders):
         if core.total - core.doomed <= core.total_bytes:
             break
-        if outbox.conn.queue != NULL or not outbox.conn.doomed:
+        if not (outbox.conn.cut and (outbox.conn.ending or outbox.conn.over)):
             core.cut += 1
             cut_off(core, outbox)
     return 0
@@ -161,6 +161,7 @@ cdef int cut_off(Broadcaster core, Outbox outbox) except -1:
     outbox._clear()
     core.doomed += conn.handed - conn.doomed
     conn.doomed = conn.handed
+    conn.cut = True
     if conn.ending:
         return finish(core, outbox)
     conn.over = True

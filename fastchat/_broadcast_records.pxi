@@ -94,6 +94,7 @@ cdef struct conn_t:  # what the loop reads comes first, for the cache
     uint8_t ending
     uint8_t ended
     uint8_t over  # cut: nothing is accepted until clear()
+    uint8_t cut  # has been cut: what waits now is its goodbye
     uint8_t gathered  # will be in the next round
     int turn  # index in the to-do list of the round under way, -1: none or served
     int item  # first private item of the next round, -1: none

@@ -44,7 +44,7 @@ class Outbox:
     __slots__ = (
         "wire", "closed", "_pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
         "_floor", "_rooms", "_mine", "_mine_bytes", "_share", "_queue", "_handed", "_doomed", "_gathered",
-        "_latest",
+        "_latest", "_was_cut",
     )  # fmt: skip
 
     def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
@@ -57,6 +57,7 @@ class Outbox:
         self._paused = False
         self._ending = self._ended = False
         self._over = False  # cut: nothing is accepted until clear()
+        self._was_cut = False  # what waits now is its goodbye
         self._floor = 0  # frames up to this order were forgotten
         self._rooms: dict[Fanout, None] = {}
         self._mine: list[Frame] = []  # private frames of the next round

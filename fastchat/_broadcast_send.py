@@ -154,7 +154,7 @@ def balance(core: Broadcaster) -> None:
     for outbox in sorted(core._holders, key=lambda outbox: outbox._pending, reverse=True):
         if core.total - core._doomed <= core._total_bytes:
             return
-        if outbox._queue or not outbox._doomed:
+        if not (outbox._was_cut and (outbox._ending or outbox._over)):
             cut_off(core, outbox, "cut")
 
 
@@ -164,6 +164,7 @@ def cut_off(core: Broadcaster, outbox: Outbox, counter: str) -> None:
     core._counts[counter] += 1
     core._doomed += outbox._handed - outbox._doomed
     outbox._doomed = outbox._handed
+    outbox._was_cut = True
     if outbox._ending:
         finish(core, outbox)
         return

@@ -61,6 +61,7 @@ class Transport:
         self.outbox: Any = None
         self.buffer = b""
         self.blocked = False
+        self.lazy = False  # sends nothing from within `write`, as if the socket had just filled
         self.taken = b""  # without a socket: what the client has got
         self.writes: list[bytes] = []
         self.events: list[Any] = []
@@ -71,7 +72,8 @@ class Transport:
         assert not self.buffer, "written to while paused"
         self.writes.append(data)
         self.buffer += data
-        self._send()
+        if not self.lazy:
+            self._send()
         if self.buffer:
             self.outbox.pause()
 

@@ -86,21 +86,24 @@ def test_a_gap_stands_where_the_first_dropped_frame_stood(rig):
     r.flush()
     client.transport.unblock()
     r.flush()
-    assert client.payloads() == [
-        b"firm 0",
-        b"GAP 1 1 slow",
-        b"own 0",  # a reply between them may be that of LEAVE or JOIN: no gap widens across it
-        b"firm 1",
-        b"GAP 2 2 slow",
-        b"own 1",
-        b"firm 2",
-        NUMBERED[2],
-        b"own 2",
-        b"firm 3",
-        NUMBERED[3],
-        b"own 3",
-        *NUMBERED[4:11],
-    ]
+    assert (
+        client.payloads()
+        == [
+            b"firm 0",
+            b"GAP 1 1 slow",
+            b"own 0",  # a reply between them may be that of LEAVE or JOIN: no gap widens across it
+            b"firm 1",
+            b"GAP 2 2 slow",
+            b"own 1",
+            b"firm 2",
+            NUMBERED[2],
+            b"own 2",
+            b"firm 3",
+            NUMBERED[3],
+            b"own 3",
+            *NUMBERED[4:11],
+        ]
+    )
 
 
 def test_kept_frames_stay_and_part_the_gaps(rig):
@@ -376,6 +379,29 @@ def test_an_ending_connection_that_is_cut_is_ended(rig):
     r.flush()
     assert client.transport.events == ["ended"]
     assert other.transport.events == []
+
+
+def test_a_goodbye_is_not_cut(rig):
+    r = rig(outbox_bytes=2000, total_bytes=1000)
+    client, other = r.client(), r.client()
+    client.transport.blocked = True
+    client.outbox.put(NUMBERED[0])
+    r.flush()  # the transport holds it
+    for i in range(10):
+        client.outbox.put(NUMBERED[i])
+    r.flush()
+    assert client.transport.events == ["slow"]
+    client.outbox.clear()
+    client.outbox.put(b"BYE")
+    client.outbox.end()
+    other.transport.block()
+    for _ in range(3):
+        other.outbox.put(b"x" * 900)
+        r.flush()
+        other.outbox.clear()
+    client.transport.unblock()
+    r.flush()
+    assert client.payloads() == [NUMBERED[0], b"BYE"]
 
 
 def test_few_frames_do_not_pin_many(rig):
