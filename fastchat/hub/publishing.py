@@ -54,7 +54,7 @@ def publish(session: Session, command: Publish, now: int) -> None:
     if stored is not None:
         deliver(session, command, room, stored)
         return
-    room.storing += 1
+    room.busy += 1
     room.storing_bytes += size
 
 
@@ -142,6 +142,6 @@ def failed(ticket: Pending, refusal: ProtocolError) -> None:
 def _settle(ticket: Pending) -> Room:
     session, command = ticket
     room = session.hub.rooms[command.room]  # it stays while something of it is under way
-    room.storing -= 1
+    room.busy -= 1
     room.storing_bytes -= len(command.data) + room.overhead
     return room

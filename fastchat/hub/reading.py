@@ -74,15 +74,29 @@ def check_room(session: Session) -> None:
 
 def history(session: Session, command: History, now: int) -> None:
     """Answer HISTORY (PROTOCOL, "Commands")."""
-    if command.room not in session.rooms:
-        entering(session, command.room)
+    room = session.rooms.get(command.room)
+    if room is None:
+        room = entering(session, command.room)
     check_room(session)
+    room.busy += 1  # it stays until the engine has answered, whoever leaves
     before = MAX_UINT if command.after is None and command.before is None else command.before
     query = Query(command.room, min(command.limit, MAX_LIMIT), None, command.after, before)
-    read(Reading(session, command, _answer_history, refuse), (query,), now)
+    read(Reading(session, command, _answer_history, _give_up_history), (query,), now)
+
+
+def _give_up_history(session: Session, command: History, refusal: ProtocolError, now: int) -> None:
+    _settle(session, command, now)
+    refuse(session, command, refusal, now)
+
+
+def _settle(session: Session, command: History, now: int) -> None:
+    room = session.hub.rooms[command.room]
+    room.busy -= 1
+    session.hub.drop(room, now)
 
 
 def _answer_history(session: Session, command: History, pages: Sequence[Page], now: int) -> None:
+    _settle(session, command, now)
     if not command.id or session.closing:
         return
     page = pages[0]

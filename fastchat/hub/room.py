@@ -18,7 +18,7 @@ class Room:
     """One room of this server."""
 
     __slots__ = (
-        "name", "packed", "options", "members", "watchers", "presence", "entering", "storing",
+        "name", "packed", "options", "members", "watchers", "presence", "entering", "busy",
         "storing_bytes", "overhead",
     )  # fmt: skip
 
@@ -32,14 +32,14 @@ class Room:
         self.watchers: Fanout | None = None  # those who want PRESENCE; most rooms have none
         self.presence = Presence(options.presence_members)
         self.entering = 0  # JOINs that the engine has not answered
-        self.storing = 0  # PUBLISHes that the engine has not answered
-        self.storing_bytes = 0  # ... and their size: once stored they must find room in the batch
+        self.busy = 0  # PUBLISHes and HISTORYs that the engine has not answered
+        self.storing_bytes = 0  # of these PUBLISHes: once stored they must find room in the batch
         self.overhead = len(self.packed) + HEADER_BYTES  # bytes of a MESSAGE besides user, data, opts
 
     @property
     def idle(self) -> bool:
         """Whether nobody needs the room."""
-        return not (self.presence.members or self.entering or self.storing)
+        return not (self.presence.members or self.entering or self.busy)
 
     @property
     def crowded(self) -> bool:

@@ -83,7 +83,7 @@ def test_a_failure_is_103_and_leaves_no_hole() -> None:
     errors = [one for one in ada.got if isinstance(one, Error)]
     assert [(one.id, one.code, one.retry_ms) for one in errors] == [(2, Code.STORE_UNAVAILABLE, 500)]
     assert texts(bob.got) == ["a", "c"] and places(bob.got, "lobby") == [1, 2]
-    assert stage.hub.rooms["lobby"].storing == stage.hub.rooms["lobby"].storing_bytes == 0
+    assert stage.hub.rooms["lobby"].busy == stage.hub.rooms["lobby"].storing_bytes == 0
 
 
 def test_a_publisher_that_dies_is_still_heard() -> None:
@@ -302,4 +302,15 @@ def test_a_fault_of_ours_in_a_late_answer(monkeypatch: pytest.MonkeyPatch) -> No
     assert [(one.id, one.code) for one in ada.take(Error)] == [(1, Code.INTERNAL)]
     assert len(stage.faults) == 1
     assert texts(bob.got) == ["y"]
-    assert stage.hub.rooms["lobby"].storing == 0
+    assert stage.hub.rooms["lobby"].busy == 0
+
+
+def test_a_room_stays_while_its_history_is_being_read() -> None:
+    for finish in (LaterStage.answer, LaterStage.fail):
+        stage = LaterStage()
+        (ada,) = stage.members("ada")
+        ada.post(History(1, "lobby"), Leave(2, "lobby"))
+        assert "lobby" in stage.hub.rooms
+        finish(stage)
+        assert not stage.hub.rooms and not stage.faults
+        assert sorted(one.id for one in ada.got if isinstance(one, Result | Error)) == [1, 2]

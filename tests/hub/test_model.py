@@ -48,6 +48,12 @@ class ModelRoom:
     members: dict[int, bool] = field(default_factory=dict)  # seat: whether it watches
     empty_since: int = 0
 
+    def emptied(self, now: int) -> None:
+        """The last member is gone; without a message the room is forgotten, and its epoch may move on."""
+        self.empty_since = now
+        if not self.offset:
+            self.epoch = None
+
     def after(self, offset: int) -> list[tuple[int, int, str, Any]]:
         return [one for one in self.kept if one[0] > offset]
 
@@ -95,7 +101,7 @@ class HubMachine(RuleBasedStateMachine):
         self.blocks[seat] = set()
         for room in self.rooms.values():
             if room.members.pop(seat, None) is not None and not room.members:
-                room.empty_since = self.stage.now
+                room.emptied(self.stage.now)
 
     @rule(seat=WHO, name=st.sampled_from(NAMES), resume=st.booleans(), back=st.booleans())
     def connect(self, seat: int, name: str, resume: bool, back: bool) -> None:
@@ -159,13 +165,13 @@ class HubMachine(RuleBasedStateMachine):
         stand = self.positions[seat].get(room) if since else None
         answer = self.ask(seat, Join, room, since=stand, history=history, presence=watch)
         mine = [one for one in ROOMS if seat in self.rooms[one].members]
+        self.take(seat)
         if isinstance(answer, Error):
             full = seat not in model.members and len(model.members) >= 3
             expected = Code.TOO_MANY_ROOMS if room not in mine and len(mine) >= 2 else Code.ROOM_FULL
             assert answer.code == expected and (full or len(mine) >= 2)
             assert answer.retry_ms
             return
-        self.take(seat)
         self.joined(seat, room, answer, stand, history)
         assert ("presence" in answer) == watch
 
@@ -212,7 +218,7 @@ class HubMachine(RuleBasedStateMachine):
         assert answer == {}
         del model.members[seat]
         if not model.members:
-            model.empty_since = self.stage.now
+            model.emptied(self.stage.now)
 
     @rule(
         seat=WHO, room=ROOM, key=st.sampled_from([None, None, "k", "l"]), echo=st.booleans(),
