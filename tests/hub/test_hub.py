@@ -10,7 +10,7 @@ from fastchat.hub.limits import PUSH_BYTES
 from fastchat.hub.users import NO_BLOCKS, User
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Block, Bye, Gap, Join, PresencePush, Publish, State
-from tests.hub.stage import Stage, options, texts
+from tests.hub.stage import Stage, texts
 
 
 def test_portions_lose_nothing_and_end() -> None:
