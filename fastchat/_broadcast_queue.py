@@ -1,7 +1,7 @@
 """What waits for one paused connection in the pure twin, and how frames leave it before their turn.
 
 Invariant: of a room's stored frames none leaves a queue without a `Gap` of that room where it stood; gaps of
-one room with nothing of that room between them are one.
+one room with nothing of that room and no private frame between them are one.
 """
 
 from __future__ import annotations
