@@ -17,8 +17,8 @@ from fastchat.hub.reading import INTERNAL
 from fastchat.hub.users import User
 from fastchat.protocol.codec import bye, decode_command, error, ping_push
 from fastchat.protocol.messages import Command, Connect
-from fastchat.protocol.rules import CONNECT_FRAME, EARLY_FRAME
-from fastchat.protocol.session import Phase, struck_out
+from fastchat.protocol.rules import EARLY_FRAME
+from fastchat.protocol.session import Phase, frame_limit, struck_out
 
 if TYPE_CHECKING:
     from fastchat.hub.hub import Hub
@@ -75,11 +75,9 @@ class Session:
         """Whether BYE was said, or the connection is lost."""
         return self.phase is Phase.CLOSING
 
-    @property
-    def frame_limit(self) -> int:
-        """How many bytes the next payload may have; of early ones `receive` lets only CONNECT be long."""
-        limit = self.hub.config.max_frame
-        return limit if self.phase is Phase.LIVE else min(limit, CONNECT_FRAME)
+    def frame_limit(self, peeked: bytes, json: bool = False) -> int:
+        """Tell how many bytes the frame that waits may have, given what it begins with."""
+        return frame_limit(self.phase, peeked, self.hub.config.max_frame, json)
 
     def receive(self, payloads: list[bytes], now: int) -> None:
         """Take commands, each a msgpack value of at most `frame_limit` bytes."""
@@ -111,7 +109,7 @@ class Session:
             command = None
             try:
                 command = decode_command(payload, self.hub.limits)
-                if len(payload) > EARLY_FRAME and type(command) is not Connect:
+                if len(payload) > EARLY_FRAME and type(command) is not Connect:  # in fragments nobody peeks
                     raise FrameError(Code.TOO_LARGE, f"before CONNECT a frame may have {EARLY_FRAME} bytes")
                 self.handlers[type(command)](self, command, now)
             except FrameError as refusal:

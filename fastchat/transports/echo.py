@@ -18,13 +18,16 @@ MESSAGE_TOO_BIG = 1009  # close code
 class EchoReceiver:
     """Sends payloads back; what a session would refuse ends the connection."""
 
-    __slots__ = ("connected", "closing", "frame_limit", "_connection")
+    __slots__ = ("connected", "closing", "_limit", "_connection")
 
     def __init__(self, connection: WsConnection, frame_limit: int) -> None:
         self.connected = True  # no CONNECT, so no deadline for it
         self.closing = False
-        self.frame_limit = frame_limit
+        self._limit = frame_limit
         self._connection = connection
+
+    def frame_limit(self, peeked: bytes, json: bool = False) -> int:
+        return self._limit
 
     def receive(self, payloads: list[bytes], now: int) -> None:
         raise AssertionError("an echo takes messages before they are payloads")

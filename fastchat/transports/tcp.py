@@ -24,9 +24,11 @@ class TcpConnection(Connection):
         session = self.session
         try:
             while most > 0 and not session.closing:
-                # what CONNECT decides holds for the frame after it, so until then one at a time
-                wanted = min(most, BATCH) if session.connected else 1
-                payloads = self._framer.cut(session.frame_limit, wanted)
+                if session.connected:
+                    wanted, peeked = min(most, BATCH), b""
+                else:  # what CONNECT decides holds for the frame after it, so until then one at a time
+                    wanted, peeked = 1, self._framer.peek()
+                payloads = self._framer.cut(session.frame_limit(peeked), wanted)
                 if not payloads:
                     return False
                 session.receive(payloads, now)

@@ -11,6 +11,7 @@ from fastchat.broadcast import Wire
 from fastchat.errors import Code, FrameError, ProtocolError
 from fastchat.protocol.framing import WsCutter, ws_frame
 from fastchat.protocol.jsonwire import from_json
+from fastchat.protocol.rules import PEEK, too_large
 from fastchat.transports.connection import BATCH, Connection
 from fastchat.transports.unusual import Kind, Unusual
 from fastchat.transports.wiring import Wiring
@@ -39,8 +40,12 @@ class WsConnection(Connection):
         try:
             while most > 0 and not session.closing:
                 if self._unusual is None:
-                    wanted = min(most, BATCH) if session.connected else 1
-                    payloads = self._cutter.cut(session.frame_limit, wanted)
+                    if session.connected:
+                        wanted, peeked = min(most, BATCH), b""
+                    else:
+                        wanted, peeked = 1, self._cutter.peek()
+                    json = self._kind is Kind.TEXT
+                    payloads = self._cutter.cut(session.frame_limit(peeked, json), wanted)
                     if payloads:
                         self.deliver(self._kind, payloads, now)
                         most -= len(payloads)
@@ -64,7 +69,7 @@ class WsConnection(Connection):
         """Serve frames that are not for the fast path; return how many."""
         unusual = self._unusual
         assert unusual is not None
-        taken = unusual.feed(self._cutter.take(), self.session.frame_limit, most)
+        taken = unusual.feed(self._cutter.take(), self.session.frame_limit(b""), most)
         if unusual.idle:
             self._unusual = None
         if taken.rest:
@@ -105,8 +110,9 @@ class WsConnection(Connection):
             except ProtocolError as error:
                 session.malformed(error, now)
                 continue
-            if len(payload) > session.frame_limit:  # numbers may take more in msgpack than in JSON
-                raise FrameError(Code.TOO_LARGE, f"a frame may have {session.frame_limit} bytes")
+            limit = session.frame_limit(payload[:PEEK])
+            if len(payload) > limit:  # numbers may take more in msgpack than in JSON
+                raise too_large(len(payload), limit)
             session.receive([payload], now)
 
     def farewell(self, code: int) -> None:

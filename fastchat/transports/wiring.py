@@ -36,9 +36,8 @@ class Receiver(Protocol):
         """Whether BYE was said: frames that still come are discarded."""
         ...
 
-    @property
-    def frame_limit(self) -> int:
-        """The longest payload in bytes to accept now."""
+    def frame_limit(self, peeked: bytes, json: bool = False) -> int:
+        """The longest payload in bytes to accept now; `peeked`, its beginning, counts before CONNECT only."""
         ...
 
     def receive(self, payloads: list[bytes], now: int) -> None: ...

@@ -119,10 +119,11 @@ def test_bad_arguments_are_no_strikes() -> None:
 def test_before_connect_only_connect_may_be_long() -> None:
     stage = Stage()
     client = stage.new()
-    assert client.session.frame_limit == 8 * 1024
+    assert client.session.frame_limit(b"\x94\x01") == 8 * 1024
+    assert client.session.frame_limit(b"\x94\x04") == 1024
     body = client.connect(client="x" * 5000)
     assert body["version"] == 1
-    assert client.session.frame_limit == stage.config.max_frame
+    assert client.session.frame_limit(b"") == stage.config.max_frame
     other = stage.new()
     other.send(Ping(1), Publish(1, "lobby", pack("x" * 1100)), Ping(2))
     assert [type(one) for one in other.got] == [Result, Bye]
@@ -130,7 +131,7 @@ def test_before_connect_only_connect_may_be_long() -> None:
 
 
 def test_the_smaller_limit_holds_before_connect() -> None:
-    assert Stage(options(max_frame=2048)).new().session.frame_limit == 2048
+    assert Stage(options(max_frame=2048)).new().session.frame_limit(b"") == 2048
 
 
 def test_broken_framing_ends_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -172,6 +173,39 @@ def test_before_connect_everything_is_short_and_refused(
                 assert (await peer.receive())[: len(answer)] == answer
             if expected[-1][0] == BYE:
                 assert await peer.rest() == b""
+
+    run(unnoticed(attack))
+
+
+HASTY = pack(PUBLISH, 5, "lobby", "x" * 1100)
+HASTY_TEXT = b'[4,5,"lobby","' + b"x" * 1100 + b'"]'
+UNREAD = {  # the length, and what tells that it is no CONNECT
+    "tcp": ("tcp", framed(HASTY)[:6]),
+    "tcp, a long CONNECT": ("tcp", (8 * 1024 + 1).to_bytes(4)),
+    "ws": ("ws", client_frame(BINARY, HASTY)[:10]),
+    "json": ("json", client_frame(TEXT, HASTY_TEXT)[:10]),
+}
+
+
+@pytest.mark.parametrize(("wire", "data"), UNREAD.values(), ids=UNREAD)
+def test_before_connect_a_long_frame_is_refused_without_reading_it(
+    run: Runner, parts: Parts, wire: str, data: bytes
+) -> None:
+    async def attack(server: Server) -> None:
+        async with dial(server, wire) as peer:
+            peer.write(data)
+            assert (await asyncio.wait_for(peer.receive(), 5))[:2] == [BYE, 305]
+
+    run(unnoticed(attack))
+
+
+@pytest.mark.parametrize("wire", ["ws", "json"])
+def test_before_connect_fragments_may_not_be_longer(run: Runner, parts: Parts, wire: str) -> None:
+    async def attack(server: Server) -> None:
+        kind, payload = (BINARY, HASTY) if wire == "ws" else (TEXT, HASTY_TEXT)
+        async with dial(server, wire) as peer:
+            peer.write(client_frame(kind, payload[:9], 0) + client_frame(0, payload[9:]))
+            assert (await peer.receive())[:2] == [BYE, 305]
 
     run(unnoticed(attack))
 
