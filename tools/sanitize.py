@@ -7,6 +7,7 @@ Arguments go to pytest; without any, PATHS are tested. Needs gcc with its saniti
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ROOT / "build" / "sanitize"
-COPIED = ("fastchat", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE", "fastchat.example.toml")
+LEFT_OUT = shutil.ignore_patterns(
+    ".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.pyc", "fastchat-data", "bench_results"
+)
 PATHS = ("tests/broadcast", "tests/protocol", "tests/transports", "tests/server")
 # Python's own flags have -fwrapv, under which UBSan finds no overflow. The warning is about what is planted.
 FLAGS = (
@@ -50,14 +53,9 @@ HARMLESS = "planted.stale(False), planted.too_much(0)"
 def stage() -> None:
     """Copy what is tested, without what was built for everyday use."""
     shutil.rmtree(STAGE, ignore_errors=True)
-    STAGE.mkdir(parents=True)
-    left_out = shutil.ignore_patterns("*.so", "*.c", "*.html", "__pycache__")
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, STAGE / name, ignore=left_out)
-        else:
-            shutil.copy(source, STAGE / name)
+    shutil.copytree(ROOT, STAGE, ignore=LEFT_OUT)
+    for made in (STAGE / "fastchat").rglob("*.c"):
+        made.unlink()
     (STAGE / "fastchat" / "planted.pyx").write_text(PLANTED)
 
 
@@ -106,8 +104,16 @@ def main(arguments: list[str]) -> int:
         print("the sanitizers do not work here: nothing was tested")
         return 2
     paths = arguments or [path for path in PATHS if (STAGE / path).exists()]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *paths]
-    return subprocess.run(command, cwd=STAGE, env=environment).returncode
+    # pytest must leave the descriptor of stderr alone, or a report dies with the process that it ends
+    command = [sys.executable, "-m", "pytest", "--capture=sys", "-p", "no:cacheprovider", *paths]
+    said = STAGE / "stderr.txt"
+    with said.open("wb") as stderr:
+        status = subprocess.run(command, cwd=STAGE, env=environment, stderr=stderr).returncode
+    text = said.read_text(errors="replace")
+    report = re.search(r"(?s)[^\n]*(?:runtime error|AddressSanitizer).{,6000}", text)
+    print(f"\n{report[0]}\n--- a report of the sanitizers" if report else text[-2000:])
+    print(f"pytest ended with {status}")
+    return 1 if report else status
 
 
 if __name__ == "__main__":
