@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastchat.engine.base import Page
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
-from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM
+from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
 from fastchat.hub.reading import Reading, read
 from fastchat.hub.users import NO_BLOCKS
 from fastchat.protocol.codec import OPS, connect_result, pack
@@ -122,7 +122,10 @@ def _resume_rooms(session: Session, command: Connect, secret: str, now: int) -> 
 
 
 def _error(refusal: ProtocolError) -> bytes:
-    return pack({"error": [refusal.code, refusal.text]})
+    """Say what ERROR would, from its code on."""
+    retry_ms = refusal.retry_ms or RETRY_MS
+    opts = {"retry_ms": retry_ms} if refusal.code.temporary else {}
+    return pack({"error": [refusal.code, refusal.text, opts]})
 
 
 def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) -> None:

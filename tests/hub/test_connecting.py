@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastchat.errors import Code
-from fastchat.hub.limits import MAX_RESULT
+from fastchat.hub.limits import MAX_RESULT, RETRY_MS
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Block, Bye, Connect, Error, Join, Message, Ping, Publish, Result
 from tests.hub.stage import START, Stage, options, texts
@@ -177,7 +177,8 @@ def test_rooms_are_joined_in_the_same_round_trip() -> None:
     assert (rooms["lobby"]["members"], rooms["lobby"]["offset"]) == (2, 3)
     assert (rooms["empty"]["recovered"], rooms["empty"]["messages"]) == (None, [])
     assert rooms["other"]["recovered"] is False
-    assert rooms["not a room"]["error"][0] == Code.BAD_ARGUMENT
+    code, _, opts = rooms["not a room"]["error"]
+    assert (code, opts) == (Code.BAD_ARGUMENT, {})
     client.got.clear()
     bob.send(Publish(0, "lobby", pack("live")))
     assert texts(client.got) == ["live"]
@@ -186,7 +187,8 @@ def test_rooms_are_joined_in_the_same_round_trip() -> None:
 def test_rooms_beyond_the_limit_say_so() -> None:
     body = Stage(options(max_rooms=2)).new().connect("ada", rooms={"a": None, "b": None, "c": None})
     assert sorted(body["rooms"]) == ["a", "b", "c"]
-    assert body["rooms"]["c"]["error"][0] == Code.TOO_MANY_ROOMS
+    code, _, opts = body["rooms"]["c"]["error"]
+    assert (code, opts) == (Code.TOO_MANY_ROOMS, {"retry_ms": RETRY_MS})
 
 
 def test_the_result_of_many_rooms_fits_into_a_frame() -> None:
