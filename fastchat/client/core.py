@@ -229,12 +229,12 @@ class Core:
             if not request.sent:
                 self._transmit(number, request, now)
 
-    def turned_away(self, refusal: Refused, after_ms: int | None) -> None:
+    def turned_away(self, refusal: Refused, reconnect: bool) -> None:
         """BYE, or CONNECT refused: over for good, or until the server says it may be tried again."""
-        if not refusal.temporary or self._resume is None:
+        if not reconnect or self._resume is None:
             self.end(refusal)
             return
-        self._after_ms, self._why, self.closing = after_ms or 0, str(refusal), True
+        self._after_ms, self._why, self.closing = refusal.retry_ms or 0, str(refusal), True
 
     def answer(self, number: int, answer: object) -> None:
         """Answer the caller of a request, with a body or an exception."""

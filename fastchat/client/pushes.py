@@ -56,8 +56,9 @@ def _let_in(core: Core, body: Mapping[str, Any], size: int, now: float) -> None:
         if feed is None:
             continue
         if "error" in joined:
-            code, text = joined["error"][:2]
-            _not_rejoined(core, feed, Refused(code, text), now)
+            code, text, *rest = joined["error"]
+            retry_ms = rest[0].get("retry_ms") if rest else None
+            _not_rejoined(core, feed, Refused(code, text, retry_ms=retry_ms), now)
             continue
         feed.joined(joined, size // len(rooms))
         core.progress(feed, now)
@@ -74,7 +75,7 @@ def _not_rejoined(core: Core, feed: Feed, refusal: Refused, now: float) -> None:
 def _error(core: Core, push: wire.Error, size: int, now: float) -> None:
     refusal = Refused(push.code, push.text, retry_ms=push.retry_ms, field=push.field)
     if core.greeting(push.id):
-        core.turned_away(refusal, push.retry_ms)
+        core.turned_away(refusal, refusal.temporary)
         return
     if push.id == 0:
         core.tell(Complaint(refusal.code, push.text), size)
@@ -147,7 +148,7 @@ def _ping(core: Core, push: wire.PingPush, size: int, now: float) -> None:
 
 
 def _bye(core: Core, push: wire.Bye, size: int, now: float) -> None:
-    core.turned_away(Refused(push.code, push.text, retry_ms=push.after_ms), push.after_ms)
+    core.turned_away(Refused(push.code, push.text, retry_ms=push.after_ms), push.reconnect)
 
 
 HANDLERS: Mapping[type, Callable[[Core, Any, int, float], None]] = {

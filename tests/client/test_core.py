@@ -387,9 +387,9 @@ def test_a_room_refused_for_now_is_joined_later() -> None:
     script = Script().connected()
     script.joined(offset=3)
     script.core.lost("cut", script.now)
-    script.let_in(script.open(), lobby=pack({"error": [403, "full"]}))
-    assert script.sent() == [] and script.core.feeds["lobby"].retry_at == script.now + 1.0
-    script.now += 1
+    script.let_in(script.open(), lobby=pack({"error": [403, "full", {"retry_ms": 3000}]}))
+    assert script.sent() == [] and script.core.feeds["lobby"].retry_at == script.now + 3.0
+    script.now += 3
     script.core.tick(script.now)
     (join,) = script.sent()
     assert join == wire.Join(join.id, "lobby", ("e1", 3))
@@ -498,6 +498,16 @@ def test_a_temporary_bye_says_when_to_come_back(code: int) -> None:
     assert script.now + 4.0 <= script.core.retry_at <= script.now + 4.5
     script.gather()
     assert "later" in script.events()[-1].why
+
+
+def test_the_bye_itself_says_whether_to_come_back() -> None:
+    script = Script().connected()
+    script.say(codec.bye(102, "for good", reconnect=False))
+    assert script.core.phase is Phase.ENDED
+    script = Script().connected()
+    script.say(codec.bye(206, "only for now", reconnect=True))
+    script.core.lost("closed", script.now)
+    assert script.core.retry_at is not None
 
 
 def test_a_refused_connect_is_final_at_first() -> None:
