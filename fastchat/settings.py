@@ -142,7 +142,7 @@ def _read_flags(flags: Mapping[str, object], gathered: Gathered) -> None:
         if key == ROOMS:
             _read_room_flags(value, gathered)
             continue
-        where = "--" + key.replace("_", "-")
+        where = f"--set {key}"
         _known(key, tuple(SECTION_OF), where)
         hint = CONFIG_TYPES[key]
         if isinstance(value, str):

@@ -13,6 +13,7 @@ from fastchat.errors import ConfigError
 
 DAY = 86_400  # seconds
 BACKENDS = ("raw", "transport")
+GIB = 1024 * MIB
 UNIX_PATH = 107  # bytes that sockaddr_un holds, without the final zero (unix(7))
 ORIGIN = re.compile(r"https?://[^/\s]+")
 
@@ -29,13 +30,13 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_depth": (2, 100),  # deeper values exhaust the stack of many clients' decoders
     "max_elements": (16, 1_000_000),
     "max_rooms": (1, inf),
-    "outbox_bytes": (8 * KIB, inf),
-    "total_bytes": (8 * KIB, inf),
-    "batch_bytes": (4 * KIB, inf),
+    "outbox_bytes": (8 * KIB, GIB),  # the core counts frames in ints
+    "total_bytes": (8 * KIB, 1024 * GIB),
+    "batch_bytes": (4 * KIB, GIB),
     "sndbuf": (4 * KIB, 64 * MIB),
     "notsent_lowat": (4 * KIB, 64 * MIB),
     "flush_budget_ms": (0, 1_000),
-    "flush_sends": (1, inf),
+    "flush_sends": (1, 1_000_000),
     "flush_ms": (0.1, 1_000),
     "history_total_bytes": (0, inf),
     "idempotency_seconds": (300, 30 * DAY),  # PROTOCOL.md promises 5 minutes at least

@@ -228,7 +228,7 @@ def test_variables_that_make_no_sense(variable: str, says: str) -> None:
 
 
 def test_an_unknown_flag() -> None:
-    with pytest.raises(ConfigError, match=r"--prot: unknown key 'prot'; did you mean 'port'\?"):
+    with pytest.raises(ConfigError, match=r"--set prot: unknown key 'prot'; did you mean 'port'\?"):
         load(flags={"prot": 1})
 
 
@@ -257,6 +257,13 @@ def test_a_choice_may_come_as_itself() -> None:
         ({"batch_bytes": 32 * 1024 - 1}, "at least twice max_frame"),
         ({"outbox_bytes": 1024 * 1024 - 1}, "at least twice batch_bytes"),
         ({"total_bytes": 1024 * 1024 - 1}, "at least outbox_bytes"),
+        (
+            {"outbox_bytes": 2**63},
+            "outbox_bytes is 9,223,372,036,854,775,808 but must be at most 1,073,741,824",
+        ),
+        ({"total_bytes": 2**63}, "total_bytes is 9,223,372,036,854,775,808 but must be at most"),
+        ({"batch_bytes": 2**63}, "batch_bytes is 9,223,372,036,854,775,808 but must be at most"),
+        ({"flush_sends": 2**31}, "flush_sends is 2,147,483,648 but must be at most 1,000,000"),
         ({"history_total_bytes": 4 * 1024 * 1024 - 1}, "rooms.default.history_bytes (4,194,304) is"),
         ({"idempotency_seconds": 299}, "idempotency_seconds is 299 but must be at least 300"),
         ({"max_frame": 1024 * 1024 + 1}, "max_frame is 1,048,577 but must be at most 1,048,576"),

@@ -6,6 +6,9 @@ that `fastchat --help` answers at once.
 
 from __future__ import annotations
 
+import click
+
+from fastchat import __version__
 from fastchat.cli.group import LazyGroup
 
 COMMANDS = {
@@ -45,5 +48,9 @@ main = LazyGroup(
     help="An event-driven chat server, and a client for it.",
     epilog=EPILOG,
 )
+
+click.version_option(
+    __version__, message="fastchat %(version)s", help="Show the version; fastchat version shows more."
+)(main)
 
 __all__ = ["main"]

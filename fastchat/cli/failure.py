@@ -52,5 +52,8 @@ def explain(error: FastChatError) -> str:
         advice = ADVICE.get(error.code, "")
         return f"the server refused: {safe(str(error))}{'. ' + advice if advice else ''}"
     if isinstance(error, CannotConnect):
-        return f"cannot connect to {safe(str(error))}. Is it running (fastchat serve)? See --url."
+        text = safe(str(error))
+        trust = "Does it speak TLS, with a certificate to be trusted? See --tls-ca."
+        advice = trust if ": TLS failed" in text else "Is it running (fastchat serve)? See --url."
+        return f"cannot connect to {text}. {advice}"
     return safe(str(error))

@@ -34,7 +34,7 @@ Examples:
 """
 )
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default, empty for none.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 9999 by default, 0 for any that is free.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="9999 by default, 0: any free one.")
 @click.option("--unix", metavar="PATH", help="Listen on a Unix socket too.")
 @click.option("--config", "path", type=click.Path(dir_okay=False), help="A TOML file of settings.")
 @click.option("--tls-cert", type=click.Path(dir_okay=False), help="PEM file: the port then speaks TLS only.")
@@ -70,6 +70,8 @@ def command(
         key, equals, value = setting.partition("=")
         if not equals:
             raise click.UsageError(f"--set {setting}: write KEY=VALUE")
+        if key == "rooms":
+            raise click.UsageError(f"--set {setting}: write --room NS.OPTION=VALUE")
         flags[key.replace("-", "_")] = value
     given = {"host": host, "port": port, "unix": unix, "tls_cert": tls_cert, "tls_key": tls_key}
     given |= {"allow_insecure_bind": allow_insecure_bind, "rate_limits": limits}

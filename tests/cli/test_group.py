@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from fastchat import __version__
 from fastchat.cli import COMMANDS, main
 from fastchat.cli.failure import EXITS, Failure, explain
 from fastchat.client import CannotConnect, Closed, Disconnected, Refused, RequestTimeout, ServerFault
@@ -29,6 +30,11 @@ def test_every_command_is_there_and_teaches() -> None:
         assert command is not None and command.help
 
 
+def test_the_version_alone() -> None:
+    shown = CliRunner().invoke(main, ["--version"], prog_name="fastchat")
+    assert (shown.exit_code, shown.output) == (0, f"fastchat {__version__}\n")
+
+
 def test_help_imports_no_server_and_no_command() -> None:
     code = (
         "import sys\n"
@@ -43,7 +49,15 @@ def test_help_imports_no_server_and_no_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["send"], ["send", "--url", "http://x", "lobby", "hi"], ["--nope"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["send"],
+        ["send", "--url", "http://x", "lobby", "hi"],
+        ["--nope"],
+        ["serve", "--set", "port"],
+        ["serve", "--set", "rooms=game.policy=latest"],
+    ],
 )
 def test_wrong_use_is_2(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, arguments, prog_name="fastchat")
@@ -71,4 +85,6 @@ def test_exit_codes_are_as_documented(error: FastChatError, code: int) -> None:
 def test_errors_say_what_to_do_and_bring_no_escape_sequences() -> None:
     assert "--name" in explain(Refused(Code.NAME_TAKEN, "taken"))
     assert "fastchat serve" in explain(CannotConnect("tcp://x: refused"))
+    untrusted = explain(CannotConnect("wss://x/ws: TLS failed: CERTIFICATE_VERIFY_FAILED"))
+    assert "--tls-ca" in untrusted and "fastchat serve" not in untrusted
     assert "\x1b" not in explain(Refused(999, "\x1b[31mno")) + explain(ServerFault("\x1b]0;x\x07"))
