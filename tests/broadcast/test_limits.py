@@ -389,9 +389,9 @@ def test_a_goodbye_is_not_cut(rig):
     r = rig(outbox_bytes=2000, total_bytes=1000)
     client, other = r.client(), r.client()
     client.transport.blocked = True
-    client.outbox.put(NUMBERED[0])
+    client.outbox.put(b"x" * 1500)
     r.flush()  # the transport holds it
-    for i in range(10):
+    for i in range(6):
         client.outbox.put(NUMBERED[i])
     r.flush()
     assert client.transport.events == ["slow"]
@@ -400,12 +400,12 @@ def test_a_goodbye_is_not_cut(rig):
     client.outbox.end()
     other.transport.block()
     for _ in range(3):
-        other.outbox.put(b"x" * 900)
+        other.outbox.put(b"x" * 1100)
         r.flush()
         other.outbox.clear()
     client.transport.unblock()
     r.flush()
-    assert client.payloads() == [NUMBERED[0], b"BYE"]
+    assert client.payloads() == [b"x" * 1500, b"BYE"]
 
 
 def test_few_frames_do_not_pin_many(rig):
