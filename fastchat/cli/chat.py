@@ -37,6 +37,7 @@ Examples:
 @click.option(
     "--history",
     type=click.IntRange(0),
+    metavar="N",
     default=SHOWN,
     show_default=True,
     help="Show so many messages of before.",

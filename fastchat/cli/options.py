@@ -63,9 +63,10 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--timeout",
         type=click.FloatRange(0.1, 3600),
+        metavar="SECONDS",
         default=10.0,
         show_default=True,
-        help="Seconds to wait for an answer.",
+        help="How long to wait for an answer.",
     )
     @click.option(
         "--tls-ca",

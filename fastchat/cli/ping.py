@@ -23,9 +23,17 @@ Examples:
   fastchat ping -c 20 --json
 """
 )
-@click.option("-c", "--count", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @click.option(
-    "-i", "--interval", type=click.FloatRange(0), default=0.1, show_default=True, help="Seconds between two."
+    "-c", "--count", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="How many."
+)
+@click.option(
+    "-i",
+    "--interval",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=0.1,
+    show_default=True,
+    help="Between two.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, times in milliseconds.")
 @with_target

@@ -27,12 +27,14 @@ def clock(ts: int) -> str:
 def remark(event: Event) -> str:
     """What happened to the connection or the room, in words; empty for what nobody needs to read."""
     if isinstance(event, Offline):
-        return f"connection lost ({event.why}); trying again in {event.retry_seconds:.1f} s"
+        return f"connection lost: {event.why}; trying again in {event.retry_seconds:.1f} s"
     if isinstance(event, Online):
         return "connected again" if event.again else ""
     if isinstance(event, Lost):
         if event.missed is None:
             return f"{event.room} has begun anew: what was said meanwhile may be lost"
+        if event.missed == 1:
+            return f"1 message of {event.room} is lost: the server no longer has it"
         return f"{event.missed} messages of {event.room} are lost: the server no longer has them"
     if isinstance(event, Gap) and event.why != "hidden":
         return f"messages {event.start} to {event.end} of {event.room} will not come: {event.why}"

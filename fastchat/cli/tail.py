@@ -28,8 +28,10 @@ Examples:
 """
 )
 @click.argument("room")
-@click.option("--history", type=click.IntRange(0), default=0, help="Begin with so many of the last messages.")
-@click.option("--count", type=click.IntRange(1), help="End after so many messages.")
+@click.option(
+    "--history", type=click.IntRange(0), metavar="N", default=0, help="Begin with the last N messages."
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after N messages.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with gaps and losses.")
 @with_target
 def command(target: Target, room: str, history: int, count: int | None, as_json: bool) -> None:

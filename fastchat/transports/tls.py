@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 
@@ -18,10 +19,11 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
+    for path in filter(None, (config.tls_cert, config.tls_key)):
+        if not os.path.exists(path):
+            raise ConfigError(f"{path}: no such file.")
     try:
         context.load_cert_chain(config.tls_cert, config.tls_key, password=_no_password(config))
-    except FileNotFoundError as error:
-        raise ConfigError(f"no such file: {config.tls_cert} or {config.tls_key}.") from error
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
             f"{config.tls_cert} and {config.tls_key or 'the key in it'} are no PEM certificate and its key: "

@@ -197,10 +197,11 @@ def test_who_came_and_went(run: Run) -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (Offline("refused", 1.25), "connection lost (refused); trying again in 1.2 s"),
+        (Offline("refused", 1.25), "connection lost: refused; trying again in 1.2 s"),
         (Online("ada", "n", False), ""),
         (Online("ada", "n", True), "connected again"),
         (Lost("lobby", ("a", 1), ("a", 9), 4), "4 messages of lobby are lost: the server no longer has them"),
+        (Lost("lobby", ("a", 1), ("a", 9), 1), "1 message of lobby is lost: the server no longer has it"),
         (
             Lost("lobby", ("a", 1), ("b", 9), None),
             "lobby has begun anew: what was said meanwhile may be lost",
