@@ -39,11 +39,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Calm(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs a request that is no HTTP as an error, with a traceback; but it is the peer's."""
+    """aiohttp logs a request that is no HTTP as its own error, and quotes it; but it is the peer's."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         if isinstance(kwargs.get("exc_info"), HttpProcessingError):
             level = logging.DEBUG
+            kwargs["exc_info"] = None  # it may hold a token
         super().log(level, msg, *args, **kwargs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 
 import pytest
@@ -100,6 +101,18 @@ def test_garbage_gets_400_and_a_close(run: Runner, parts: Parts, data: bytes) ->
             assert (await http(server, get("/healthz")))[0] == 200
 
     run(scenario())
+
+
+def test_what_was_no_request_is_not_in_the_log(
+    run: Runner, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            await http(server, b"GET / HTTP/1.1\r\nAuthorization: secret\x00token\r\n\r\n")
+
+    with caplog.at_level(logging.DEBUG):
+        run(scenario())
+    assert "Error handling request" in caplog.text and "secret" not in caplog.text
 
 
 def test_pipelined_requests_are_answered_in_order(run: Runner, parts: Parts) -> None:
