@@ -42,6 +42,7 @@ SLICE = 500  # deadlines met in one loop iteration: some milliseconds of work
 # connections asyncio accepts in one iteration: it takes the backlog for that number, and out of descriptors
 # it tries, fails and logs as often
 ACCEPTS = 64
+FEW_CONNECTIONS = 512  # a cap below it that nobody asked for is worth a warning
 RECONNECT_MS = 1000  # after a drain: the next server wants a moment to start
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -55,11 +56,15 @@ def _report(what: str, fault: Exception) -> None:
     LOG.error("%s failed with %s\n%s", what, type(fault).__name__, trace)
 
 
-def report(doing: str, fault: Exception) -> None:
-    """Log a fault of ours, where it happened but not its text: that may hold what users wrote."""
-    places = traceback.extract_tb(fault.__traceback__)
-    where = " < ".join(f"{place.filename}:{place.lineno}" for place in reversed(places))
-    LOG.error("%s failed: %s at %s", doing, type(fault).__name__, where)
+def _most_connections(configured: int) -> int:
+    """The cap on connections; say so where the limit of open files leaves fewer than anybody expects."""
+    descriptors = raise_descriptor_limit()
+    most = connection_cap(configured, descriptors)
+    if most < (configured or FEW_CONNECTIONS):
+        LOG.warning(
+            "the limit of %d open files leaves room for %d connections (ulimit -n)", descriptors, most
+        )
+    return most
 
 
 class Server:
@@ -133,7 +138,7 @@ class Server:
             broadcaster=self.broadcaster,
             deadlines=Deadlines(now, TICK_SECONDS),
             caps=Caps(
-                connection_cap(config.max_connections, raise_descriptor_limit()),
+                _most_connections(config.max_connections),
                 config.connections_per_address,
                 config.exempt_addresses,
             ),

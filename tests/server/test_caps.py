@@ -8,6 +8,8 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Runner
 from tests.server.parts import Parts
 from tests.server.wire import BYE, CONNECT, PING, RESULT, dial, get, http, serving, tcp, upgrade
@@ -114,6 +116,28 @@ async def main():
 
 (uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(main())
 """
+
+
+@pytest.mark.parametrize(
+    ("configured", "descriptors", "warns"),
+    [(0, 300, True), (60, 300, True), (40, 300, False), (0, 1024, False)],
+)
+def test_a_cap_that_nobody_asked_for_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    configured: int,
+    descriptors: int,
+    warns: bool,
+) -> None:
+    monkeypatch.setattr("fastchat.server.raise_descriptor_limit", lambda: descriptors)
+
+    async def scenario() -> None:
+        async with serving(max_connections=configured):
+            told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+            wanted = "the limit of 300 open files leaves room for 44 connections (ulimit -n)"
+            assert told == ([wanted] if warns else [])
+
+    asyncio.run(scenario())
 
 
 def crowd(loop_name: str, cap: str) -> None:
