@@ -31,7 +31,7 @@ from .messages import (
 )
 from .names import ROOM
 from .rules import MAX_ID, MAX_KEY, MAX_UINT
-from .values import load, pack
+from .values import load_argument, pack
 
 
 class _Wrong(Exception):
@@ -153,7 +153,7 @@ def _id(payload: bytes, starts: list[int]) -> int | None:
     first = payload[starts[1]]
     if first < 0x80:
         return first
-    value = load(payload[starts[1] : starts[2]])
+    value = load_argument(payload[starts[1] : starts[2]])
     if type(value) is int and 0 <= value <= MAX_ID:
         return value
     return None
@@ -163,7 +163,7 @@ def decode(payload: bytes, starts: list[int]) -> Command:
     """Decode a message whose elements begin at `starts` (the last of them its end); raises ProtocolError."""
     op = payload[starts[0]]
     if op >= 0x80:
-        op = load(payload[starts[0] : starts[1]])
+        op = load_argument(payload[starts[0] : starts[1]])
     id = _id(payload, starts)
     shape = SHAPES.get(op)
     if shape is None:
@@ -178,10 +178,10 @@ def decode(payload: bytes, starts: list[int]) -> Command:
         if reader is None:
             values.append(payload[starts[at] : starts[at + 1]])
         else:
-            values.append(_read(name, reader, load(payload[starts[at] : starts[at + 1]]), id))
+            values.append(_read(name, reader, load_argument(payload[starts[at] : starts[at + 1]]), id))
         at += 1
     if shape.opts:
-        opts = load(payload[starts[at] : starts[at + 1]]) if at + 1 < len(starts) else None
+        opts = load_argument(payload[starts[at] : starts[at + 1]]) if at + 1 < len(starts) else None
         given = {} if opts is None else _read("opts", _map, opts, id)
         for name, reader, default in shape.opts:
             value = given.get(name)

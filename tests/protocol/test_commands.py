@@ -14,6 +14,7 @@ from fastchat.protocol.codec import OPS, decode_command, encode_command, pack
 from fastchat.protocol.commands import SHAPES
 from fastchat.protocol.messages import Connect, Direct, History, Join, Op, Ping, Presence, Publish
 from fastchat.protocol.rules import MAX_UINT, Limits
+from fastchat.protocol.values import Timestamp, map_of
 
 LIMITS = Limits()
 ROOM_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-"
@@ -92,3 +93,15 @@ def test_the_first_wrong_argument_is_named() -> None:
         with pytest.raises(ProtocolError) as refused:
             decode_command(pack(message), LIMITS)
         assert (refused.value.code, refused.value.field) == (Code.BAD_ARGUMENT, field)
+
+
+def test_no_hash_that_a_peer_can_choose_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 timestamps with one hash, as keys of the options, would hold everybody up."""
+
+    def asked(self: Timestamp) -> int:
+        raise AssertionError("a map has a Timestamp as its key")
+
+    monkeypatch.setattr(Timestamp, "__hash__", asked)
+    opts = map_of([(pack(Timestamp(2**40, 5)), pack(1)), (pack("history"), pack(3))])
+    payload = b"\x94" + pack(2) + pack(7) + pack("lobby") + opts
+    assert decode_command(payload, LIMITS) == Join(7, "lobby", None, 3)
