@@ -64,6 +64,8 @@ def drain(core: Broadcaster, outbox: Outbox, sent: int) -> None:
                 outbox._pending -= len(item.data)
                 core._release((item,))
                 core._counts["deliveries"] += item.room is not None
+        if outbox.closed:  # by what made a gap
+            return
         hand_over(core, outbox, b"".join(parts)[sent:])
         sent = 0
 
