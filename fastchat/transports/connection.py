@@ -19,6 +19,7 @@ from fastchat.transports.wiring import Receiver, Wiring
 
 FRAMES_PER_TURN = 64  # frames of one connection before the others get their turn
 BATCH = 16  # frames handed to the session at a time: what waits for the peer is looked at between batches
+TURN_BYTES = 64 * 1024  # of one read: libuv would go on, for 8 MB, before the others get their turn
 STUCK_BYTES = 64 * 1024  # waiting for a peer that does not read: beyond it we do not read from it either
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._heard = self.wiring.time()
         self.feed(data)
         if not self._held:
-            self._turn()
+            self._turn(len(data))
 
     def feed(self, data: bytes) -> None:
         """Put bytes into the framer."""
@@ -94,13 +95,13 @@ class Connection(asyncio.Protocol):
     def farewell(self, code: int) -> None:
         """Put what follows a BYE on this wire."""
 
-    def _turn(self) -> None:
-        """Serve some frames; read on later when there are more, or when the peer does not read."""
+    def _turn(self, came: int = 0) -> None:
+        """Serve some frames; read on later when there are more, when much came, or the peer does not read."""
         wiring = self.wiring
         more = self.serve(FRAMES_PER_TURN, wiring.clock.ms(self._heard))
         if self._state is not State.OPEN:
             return
-        if not more and not self.clogged:
+        if not more and not self.clogged and came < TURN_BYTES:
             return
         self._held = True
         self.transport.pause_reading()

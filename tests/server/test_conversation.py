@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fastchat.server import Server
+from fastchat.transports.connection import Connection
 from tests.conftest import Runner
 from tests.server.certificate import make_certificate
 from tests.server.parts import Parts
@@ -167,6 +168,21 @@ def test_a_flood_of_pings_is_answered_and_holds_nobody_up(run: Runner, parts: Pa
             assert (await other.receive())[1] == 5
             for _ in range(5000):
                 assert await flooder.receive_frame() == (WS_PONG, b"p")
+
+    run(scenario())
+
+
+def test_long_frames_end_the_turn_as_many_do(run: Runner, parts: Parts) -> None:
+    """Few frames fill a read, and libuv reads on until the socket is empty: it has to be stopped."""
+
+    async def scenario() -> None:
+        async with serving() as server, dial(server, name="ada") as peer:
+            (connection,) = [one for one in server.wiring.connections if isinstance(one, Connection)]
+            connection.data_received(tcp(PING, 0, "x" * 16_000) * 5)
+            assert not connection.transport.is_reading()
+            peer.send(PING, 5)
+            assert (await peer.receive())[1] == 5
+            assert connection.transport.is_reading()
 
     run(scenario())
 
