@@ -46,7 +46,7 @@ class Config:
     tls_cert: str | None = None  # PEM file
     tls_key: str | None = None  # PEM file
     allow_insecure_bind: bool = False  # a public address without authentication and TLS
-    origins: tuple[str, ...] = ()  # browser origins allowed besides the page's own; "*" for any
+    origins: tuple[str, ...] = ()  # browser origins allowed besides pages of ours at an address; "*" for any
     backlog: int = 4096  # connections the kernel may hold for us: 5,000 at once took 1.7 s with 100
     node: str = ""  # this server's name in CONNECT results; empty: one is made at start
 

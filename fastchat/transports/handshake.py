@@ -7,6 +7,7 @@ is decided here. Nothing of it stays in memory once the connection is open.
 from __future__ import annotations
 
 import http
+import ipaddress
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -51,7 +52,7 @@ QUIET = _Quiet(LOG, {})
 def shake(head: bytes, origins: Sequence[str]) -> Answer:
     """Answer a complete request head (everything up to the blank line, and it).
 
-    `origins` are those allowed besides the page's own; "*" allows any.
+    `origins` are those allowed besides a page of ours at an address; "*" allows any.
     """
     library = ServerProtocol(select_subprotocol=_choose, logger=QUIET)
     library.receive_data(head)
@@ -102,8 +103,23 @@ def _unwelcome(headers: Headers, origins: Sequence[str]) -> str | None:
         return "More than one Origin or Host header.\n"
     if origin is None or "*" in origins or origin in origins:
         return None
+    if host is not None and _is_own(origin, host):
+        return None
+    return f"Pages of {origin!r} may not connect here: allow them with `origins`.\n"
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Whether the page came from the very address it connects to.
+
+    A name proves nothing: whoever owns one can point it at this machine after the page was loaded (DNS
+    rebinding), so names other than localhost have to be among the allowed origins.
+    """
     try:
-        own = host is not None and urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:  # an origin that is no URL
-        own = False
-    return None if own else f"Pages of {origin!r} may not connect here: allow them with `origins`.\n"
+        page = urlsplit(origin)
+        if page.netloc.lower() != host.lower():
+            return False
+        if page.hostname != "localhost":
+            ipaddress.ip_address(page.hostname or "")
+    except ValueError:  # an origin that is no URL, or a name
+        return False
+    return True

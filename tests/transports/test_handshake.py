@@ -104,8 +104,8 @@ def test_what_is_wrong_is_refused_with_the_right_status(request_head: bytes, exp
     ("origin", "allowed", "welcome"),
     [
         (None, (), True),
-        ("http://chat.example:9999", (), True),
-        ("HTTP://CHAT.example:9999", (), True),
+        ("http://chat.example:9999", (), False),  # its owner may have pointed the name at us
+        ("http://chat.example:9999", ("http://chat.example:9999",), True),
         ("http://chat.example", (), False),
         ("https://evil.example", (), False),
         ("null", (), False),
@@ -119,6 +119,12 @@ def test_which_pages_may_connect(origin: str | None, allowed: tuple[str, ...], w
     response, wire = shake(head(Origin=origin), allowed)
     assert (wire is not None) is welcome
     assert status(response) == (101 if welcome else 403)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9999", "[::1]:9999", "localhost:9999", "LOCALHOST", "192.0.2.7"])
+def test_a_page_of_the_address_it_connects_to_is_welcome(host: str) -> None:
+    assert status(shake(head(Host=host, Origin=f"HTTP://{host}"), ()).response) == 101
+    assert status(shake(head(Host=host, Origin=f"http://{host}:80"), ()).response) == 403
 
 
 def test_two_origins_are_refused() -> None:
