@@ -178,6 +178,7 @@ class Core:
         delay = self._backoff.next(self._after_ms)
         self.retry_at = now + delay
         self._events.append((Offline(self._why or why, delay), 0))
+        self._why = ""  # what ended this connection says nothing of the next
 
     def end(self, failure: FastChatError) -> None:
         """Stop for good; everything that waits is answered with `failure`."""

@@ -498,6 +498,10 @@ def test_a_temporary_bye_says_when_to_come_back(code: int) -> None:
     assert script.now + 4.0 <= script.core.retry_at <= script.now + 4.5
     script.gather()
     assert "later" in script.events()[-1].why
+    script.open()
+    script.core.lost("connection refused", script.now)
+    script.gather()
+    assert script.events()[-1].why == "connection refused"  # the BYE was told, and is not the cause of this
 
 
 def test_the_bye_itself_says_whether_to_come_back() -> None:
