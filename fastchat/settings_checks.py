@@ -30,7 +30,8 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_depth": (2, 100),  # deeper values exhaust the stack of many clients' decoders
     "max_elements": (16, 1_000_000),
     "max_rooms": (1, inf),
-    "outbox_bytes": (8 * KIB, GIB),  # the core counts frames in ints
+    # the result of a JOIN may have 1 MiB, and whoever asks for it must not be cut for being slow
+    "outbox_bytes": (1 * MIB, GIB),  # the core counts frames in ints
     "total_bytes": (8 * KIB, 1024 * GIB),
     "batch_bytes": (4 * KIB, GIB),
     "sndbuf": (4 * KIB, 64 * MIB),

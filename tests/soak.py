@@ -33,12 +33,12 @@ ROOMS = ("lobby", "drop:feed", "latest:score", "tick:arena")
 SERVER = """
     --port 0 --history 300 --limits off
     --room drop.policy=drop --room latest.policy=latest --room tick.coalesce_ms=50
-    --set outbox_bytes=524288 --set batch_bytes=65536 --set sndbuf=8192
+    --set batch_bytes=65536 --set sndbuf=8192
     --set connect_seconds=2 --set linger_seconds=0.5
 """  # small buffers, so that those who sleep trip every limit
 PEOPLE = 24
 PAUSE = 0.08  # seconds between two messages of one person, on average
-SLEEP = 4.0, 16.0  # seconds a sleeper does not read
+SLEEP = 4.0, 20.0  # seconds a sleeper does not read
 LIFE = 15.0  # seconds until the relay cuts a connection, on average
 SETTLE = 30.0  # seconds in which everybody must have everything once nobody talks
 GROWTH = 1.2, 16 * 2**20  # at the end the server may have so many times the memory of the middle, and bytes
@@ -202,7 +202,7 @@ class Soak:
         while not self.over:
             room = self.source.choice(ROOMS)
             number += 1
-            text = f"{chat.user} {number} " + "x" * int(self.source.paretovariate(1.2) * 200 % 4000)
+            text = f"{chat.user} {number} " + "x" * int(self.source.paretovariate(1.2) * 200 % 6000)
             ephemeral = self.source.random() < 0.05
             try:
                 ack = await chat.publish(room, text, ephemeral=ephemeral, echo=self.source.random() < 0.9)

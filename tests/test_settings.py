@@ -255,7 +255,8 @@ def test_a_choice_may_come_as_itself() -> None:
         ({"exempt_addresses": ("10.0.0.0/33",)}, "exempt_addresses: '10.0.0.0/33' does not appear"),
         ({"backend": "io_uring"}, "must be one of 'raw', 'transport'"),
         ({"batch_bytes": 32 * 1024 - 1}, "at least twice max_frame"),
-        ({"outbox_bytes": 1024 * 1024 - 1}, "at least twice batch_bytes"),
+        ({"outbox_bytes": 1024 * 1024 - 1}, "outbox_bytes is 1,048,575 but must be at least 1,048,576"),
+        ({"batch_bytes": 512 * 1024 + 1}, "at least twice batch_bytes"),
         ({"total_bytes": 1024 * 1024 - 1}, "at least outbox_bytes"),
         (
             {"outbox_bytes": 2**63},
