@@ -34,7 +34,8 @@ check: $(VENV)/.tested
 
 bench: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.micro
-	@$(BIN)/python -m benchmarks.bench_server $(ARGS); status=$$?; $(BIN)/python -m benchmarks.table; exit $$status
+	@$(BIN)/python -m benchmarks.bench_server $(ARGS); status=$$?; \
+	  $(BIN)/python -m benchmarks.table && $(BIN)/python -m tools.readme; exit $$status
 
 bench-quick: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.micro --quick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -18,6 +19,7 @@ import click
 import pytest
 
 from fastchat.cli import main
+from tools import readme
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -139,3 +141,14 @@ def test_the_javascript_examples_run(name: str, text: str, server: str) -> None:
     assert ADDRESS in text
     with running(*options, "--eval", text.replace(ADDRESS, server)) as process:
         read_until(process, "dora: hello from JavaScript")
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    assert readme.main(["--check"]) == 0, "python -m tools.readme brings them up to date"
+
+
+def test_a_figure_that_nobody_measured_is_found() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    result = json.loads(readme.RESULT.read_text()) if readme.RESULT.exists() else None
+    invented = text.replace(readme.BEGIN, readme.BEGIN + "\n| 1 | 2 | 3 | 4 |")
+    assert invented != text == readme.rendered(invented, result)
