@@ -104,3 +104,22 @@ def test_the_licence_is_whole() -> None:
     assert (
         text.startswith("MIT License\n") and "fastchat maintainers" in text and text.endswith("SOFTWARE.\n")
     )
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|pyx|pxi|pyi|c|toml|json))`", text))
+    made = {"fastchat.toml"}  # by whoever runs the server
+    below = (
+        "",
+        "fastchat",
+        "fastchat/transports",
+        "benchmarks",
+        "benchmarks/reference",
+        "tests/vectors",
+        "docs",
+    )
+    places = [ROOT / folder for folder in below]
+    missing = [name for name in named - made if not any((place / name).exists() for place in places)]
+    assert missing == []
