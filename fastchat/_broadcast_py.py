@@ -179,6 +179,8 @@ class Broadcaster:
         gathered, self._gathered = self._gathered, []
         for outbox in gathered:
             outbox._gathered = False
+            if outbox.closed:
+                continue
             todo[outbox] = None
             if outbox._mine:
                 self._frozen += outbox._mine
