@@ -153,7 +153,6 @@ def test_committed_results_follow_their_schema_and_are_listed() -> None:
         assert (listed["commit"], listed["started"]) == (result["commit"], result["started"])
 
 
-@pytest.mark.skipif(not COMMITTED.exists(), reason="no results are committed yet")
 def test_the_document_says_what_the_results_say() -> None:
     document = table.DOCUMENT.read_text()
     assert document == table.rendered(document, json.loads(COMMITTED.read_text()))
