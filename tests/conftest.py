@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
 import uvloop
 from hypothesis import settings
+
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 
