@@ -6,6 +6,9 @@ where the stream really goes on meanwhile and its frames meet in the same sends;
 its acknowledgement, or many small rooms, bring nothing. So each wait is judged by what it brought, and one in
 vain makes the next 1, 4, 16 ... 256 rounds go at once.
 
+A wait ends best with an arrival: timers of uvloop tick in whole milliseconds. So it ends at the arrival after
+which the next is expected too late.
+
 Invariant: `wait` never asks for more than what the budget leaves after the time a flush takes, counted from
 the first `wait` of the round, and for nothing at all unless messages have been arriving for some time.
 """
@@ -20,7 +23,7 @@ SHARE = 0.25  # of a core that flushing at once would take
 EVENTS = 3.0  # iterations with messages in the window: one large burst is not a stream
 QUIET = 5.0  # expected messages that did not come: the stream has stopped
 ENOUGH = 32  # messages gathered: a send that carries so many costs little more than its frames
-SLACK = 0.00005  # seconds: not worth a wait
+NEXT = 0.8  # messages expected in what is left of a wait: with fewer it would end at a timer, too late
 MOST_SKIPPED = 256  # rounds sent at once between two tries
 
 
@@ -66,7 +69,7 @@ class HoldBack:
             self._limit = self.budget - self._cost  # the flush is over when the budget is
         left = self._first + self._limit - now
         stopped = (now - self._arrival) * self._rate > QUIET * WINDOW
-        return 0.0 if left < SLACK or stopped else left
+        return 0.0 if stopped or left * self._rate < NEXT * WINDOW else left
 
     def flushed(self, now: float, seconds: float, messages: int, deliveries: int, sends: int) -> None:
         """Learn from a flush that ended at `now` and took `seconds`; counters as they stand after it."""
