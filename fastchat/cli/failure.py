@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastchat.cli.text import safe
+from fastchat.bench.failure import BenchError
+from fastchat.cli.text import paragraph, safe
 from fastchat.client import CannotConnect, Closed, Disconnected, Refused, RequestTimeout, ServerFault
 from fastchat.errors import Code, ConfigError, FastChatError
 
@@ -10,9 +11,11 @@ USAGE = 2
 CANNOT_CONNECT = 3
 REFUSED = 4
 NO_ANSWER = 5
+NOT_MEASURED = 3
 
 EXITS: tuple[tuple[type[FastChatError], int], ...] = (
     (ConfigError, USAGE),
+    (BenchError, NOT_MEASURED),
     (CannotConnect, CANNOT_CONNECT),
     (Refused, REFUSED),
     (RequestTimeout, NO_ANSWER),
@@ -48,6 +51,8 @@ class Failure(Exception):
 
 def explain(error: FastChatError) -> str:
     """What happened, and what to do next; the server's words are made harmless."""
+    if isinstance(error, BenchError):
+        return paragraph(str(error))
     if isinstance(error, Refused):
         advice = ADVICE.get(error.code, "")
         return f"the server refused: {safe(str(error))}{'. ' + advice if advice else ''}"

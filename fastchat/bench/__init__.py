@@ -1,0 +1,1 @@
+"""The laboratory: a load generator, the servers it measures, and what follows from the measurements."""
