@@ -78,6 +78,13 @@ class Config:
     flush_sends: int = 512  # descriptors served before the loop gets its turn
     flush_ms: float = 2.0  # ... or time spent
 
+    # how much load is let in
+    latency_limit_ms: float = 100.0  # p99 of deliveries that is still good enough: capacity is counted at it
+    admission: bool = True  # refuse (101) what is more than the server can do within that limit
+    connect_utilisation: float = 0.9  # of the capacity in use, above which new connections are refused
+    publish_utilisation: float = 0.97  # ... and above which surplus messages are
+    reserved_addresses: tuple[str, ...] = ()  # networks whose connections are never refused for load
+
     # rooms
     rooms: Mapping[str, RoomOptions] = field(default_factory=lambda: {"default": RoomOptions()})
     history_total_bytes: int = 256 * MIB  # messages kept over all rooms

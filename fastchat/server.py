@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from fastchat.admission import Admission
 from fastchat.broadcast import Broadcaster
 from fastchat.config import Config
 from fastchat.engine.base import Engine
@@ -22,14 +23,16 @@ from fastchat.engine.memory import MemoryEngine
 from fastchat.errors import ConfigError
 from fastchat.holdback import HoldBack
 from fastchat.hub import Hub
+from fastchat.meter import Meter
 from fastchat.protocol.codec import Limits
 from fastchat.protocol.jsonwire import to_json
-from fastchat.transports.caps import Caps, connection_cap, raise_descriptor_limit
+from fastchat.transports.caps import Caps, Networks, connection_cap, raise_descriptor_limit
 from fastchat.transports.clock import Clock
 from fastchat.transports.deadlines import Deadlines
 from fastchat.transports.echo import Echo, EchoConnection
 from fastchat.transports.flusher import Flusher
 from fastchat.transports.front import Front
+from fastchat.transports.gauge import Gauge
 from fastchat.transports.http import HttpSite
 from fastchat.transports.listen import UnixListener, tcp_sockets
 from fastchat.transports.secure import SecureListener
@@ -105,7 +108,8 @@ class Server:
         config = self._config
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        self._flusher = Flusher(loop, time.monotonic, HoldBack(config.flush_budget_ms / 1000))
+        meter = Meter()
+        self._flusher = Flusher(loop, time.monotonic, HoldBack(config.flush_budget_ms / 1000), meter)
         self.broadcaster = Broadcaster(
             wake=self._flusher.wake,
             to_json=to_json,
@@ -127,8 +131,11 @@ class Server:
             node,
             clock=time.monotonic,
             report=_report,
+            admission=Admission(config.admission, config.connect_utilisation, config.publish_utilisation),
         )
-        self._site = HttpSite(config, lambda: not self.wiring.draining)
+        self._site = HttpSite(
+            config, lambda: not self.wiring.draining, lambda: self.gauge.capacity(time.monotonic())
+        )
         self.wiring = Wiring(
             config=config,
             loop=loop,
@@ -142,10 +149,12 @@ class Server:
                 config.connections_per_address,
                 config.exempt_addresses,
             ),
+            reserved=Networks(config.reserved_addresses),
             limits=Limits(config.max_depth, config.max_elements),
             http=self._site.handler,
             websocket=EchoConnection if self._echo else WsConnection,
         )
+        self.gauge = Gauge(self.wiring, self.hub, meter, self._flusher, time.thread_time)
 
     async def _listen(self) -> None:
         config, wiring = self._config, self.wiring
@@ -189,6 +198,7 @@ class Server:
         now = time.monotonic()
         wiring.clock.sync(now, time.time())
         self.hub.tick(wiring.clock.ms(now))
+        self.gauge.beat(now)
         if not self._sweeping:
             self._sweep()
 

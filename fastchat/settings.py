@@ -36,6 +36,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "limits": ("max_frame", "max_depth", "max_elements", "max_rooms", "rate_limits"),
     "outbox": ("outbox_bytes", "total_bytes", "batch_bytes", "sndbuf", "notsent_lowat"),
     "flush": ("backend", "flush_budget_ms", "flush_sends", "flush_ms"),
+    "capacity": (
+        "latency_limit_ms", "admission", "connect_utilisation", "publish_utilisation", "reserved_addresses",
+    ),
     "memory": ("history_total_bytes", "idempotency_seconds", "idempotency_bytes"),
 }  # fmt: skip
 ROOMS = "rooms"  # the section of namespaces: [rooms.default], [rooms.game], ...

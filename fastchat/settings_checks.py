@@ -39,6 +39,9 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "flush_budget_ms": (0, 1_000),
     "flush_sends": (1, 1_000_000),
     "flush_ms": (0.1, 1_000),
+    "latency_limit_ms": (1, 60_000),
+    "connect_utilisation": (0.1, 1),
+    "publish_utilisation": (0.1, 1),
     "history_total_bytes": (0, inf),
     "idempotency_seconds": (300, 30 * DAY),  # PROTOCOL.md promises 5 minutes at least
     "idempotency_bytes": (0, inf),
@@ -61,6 +64,7 @@ def check(config: Config) -> None:
         _within(options, ROOM_BOUNDS, f"rooms.{namespace}.")
     _check_listen(config)
     _check_bytes(config)
+    _check_capacity(config)
 
 
 def _within(settings: Config | RoomOptions, bounds: Mapping[str, tuple[float, float]], prefix: str) -> None:
@@ -86,14 +90,27 @@ def _check_listen(config: Config) -> None:
     for origin in config.origins:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             raise ConfigError(f"origins: {origin!r} is not an origin like https://chat.example.org, or *")
-    for network in config.exempt_addresses:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError as error:
-            raise ConfigError(f"exempt_addresses: {error}") from error
+    _networks("exempt_addresses", config.exempt_addresses)
+    _networks("reserved_addresses", config.reserved_addresses)
     if config.backend not in BACKENDS:
         choices = ", ".join(map(repr, BACKENDS))
         raise ConfigError(f"backend is {config.backend!r} but must be one of {choices}")
+
+
+def _networks(key: str, networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_capacity(config: Config) -> None:
+    if config.connect_utilisation > config.publish_utilisation:
+        raise ConfigError(
+            f"connect_utilisation ({config.connect_utilisation:g}) must not be more than publish_utilisation"
+            f" ({config.publish_utilisation:g}), or clients would be let in whose messages are refused"
+        )
 
 
 def _check_bytes(config: Config) -> None:

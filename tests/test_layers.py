@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "config"),
     ("protocol",),
     ("broadcast", "_broadcast*", "holdback"),
-    ("capacity",),
+    ("capacity*", "meter", "admission"),
     ("engine",),
     ("hub",),
     ("transports",),
@@ -34,7 +34,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 ONLY = {"client": {"client", "protocol", "errors"}}  # what a client is made of, so that it may stand alone
 
-CORES = ("protocol", "holdback", "capacity", "engine.base", "engine.memory", "hub")
+CORES = (
+    "protocol", "holdback", "capacity", "capacity_live", "meter", "admission", "engine.base", "engine.memory",
+    "hub",
+)  # fmt: skip
 OUTSIDE = {
     "asyncio", "datetime", "logging", "os", "random", "secrets", "select", "selectors", "signal", "socket",
     "ssl", "subprocess", "sys", "threading", "time", "uuid", "uvloop",

@@ -59,6 +59,12 @@ def connect(session: Session, command: Connect, now: int) -> None:
     if hub.draining:
         session.bye(Code.DRAINING, "the server is going down", now)
         return
+    if hub.admission.full and not session.peer.reserved and not _returns(session, command):
+        text = "the server has more to do than it can"
+        retry_ms = hub.admission.connect()
+        session.error(command.id, ProtocolError(Code.OVERLOADED, text, retry_ms=retry_ms))
+        session.bye(Code.OVERLOADED, text, now, retry_ms)
+        return
     if command.token is not None:
         raise ProtocolError(Code.TOKEN_INVALID, "this server takes no tokens")
     claim = _claim(session, command, now)
@@ -72,6 +78,11 @@ def connect(session: Session, command: Connect, now: int) -> None:
     secret = hub.resumes.issue(session)
     session.become(Phase.CONNECTING)
     _resume_rooms(session, command, secret, now)
+
+
+def _returns(session: Session, command: Connect) -> bool:
+    """Whether it takes over from a session that is there already: that brings no load."""
+    return command.resume is not None and session.hub.resumes.living(command.resume) is not None
 
 
 def _claim(session: Session, command: Connect, now: int) -> _Claim:

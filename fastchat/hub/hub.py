@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastchat.admission import Admission
 from fastchat.broadcast import Broadcaster, Fanout, Outbox
 from fastchat.config import Config
 from fastchat.engine.base import Engine, Page, Stored
@@ -40,6 +41,7 @@ class Hub:
     the broadcaster was given, in seconds. `random` makes secrets: outside of tests it is a SystemRandom.
     `report` is told what went wrong inside: what was being done and the exception, whose text may hold what
     users wrote, so only its type and traceback are for the log.
+    `admission` counts what is published and says what is too much; without it nothing is.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Hub:
         *,
         clock: Callable[[], float],
         report: Callable[[str, Exception], None],
+        admission: Admission | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -60,10 +63,12 @@ class Hub:
         self.node = node
         self.clock = clock
         self.report = report
+        self.admission = admission or Admission(False)
         self.limits = Limits(config.max_depth, config.max_elements)
         self.now = 0  # as last told
         self.draining = False
         self.sessions: set[Session] = set()
+        self.opened = 0  # sessions since the start
         self.users = Users()
         self.rooms: dict[str, Room] = {}
         self.blocks = Blocks()
@@ -80,6 +85,7 @@ class Hub:
         self.now = now
         session = Session(self, link, outbox, peer)
         self.sessions.add(session)
+        self.opened += 1
         if self.draining:
             session.bye(Code.DRAINING, "the server is going down", now)
         return session

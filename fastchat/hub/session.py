@@ -41,6 +41,7 @@ class Peer:
     address: str
     transport: str  # "tcp", "ws" or "unix"
     secure: bool
+    reserved: bool = False  # never refused for load
 
 
 class Session:

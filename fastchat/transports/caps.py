@@ -46,6 +46,23 @@ def network_of(address: str) -> str:
     return str(ipaddress.IPv6Network((parsed, IPV6_NETWORK), strict=False))
 
 
+class Networks:
+    """A set of networks; `address in networks`."""
+
+    __slots__ = ("_networks",)
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._networks: list[Network] = [ipaddress.ip_network(text, strict=False) for text in texts]
+
+    def __contains__(self, address: str) -> bool:
+        if not self._networks:
+            return False
+        host = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+            host = host.ipv4_mapped
+        return any(host in network for network in self._networks)
+
+
 class Caps:
     """Counts open connections; `admit` and `release` come in pairs."""
 
@@ -58,6 +75,11 @@ class Caps:
         self._per_network = per_address  # 0: no limit
         self._exempt: list[Network] = [ipaddress.ip_network(text, strict=False) for text in exempt]
         self._counts: dict[str, int] = {}  # of networks that are not exempt
+
+    @property
+    def most(self) -> int:
+        """Connections that may be open at once."""
+        return self._most
 
     def admit(self, address: str) -> bool:
         """Count one more connection from there, or refuse it."""

@@ -142,8 +142,9 @@ class Front(asyncio.Protocol):
         wiring.connections.discard(self)
         secure = transport.get_extra_info("ssl_object") is not None
         kind = "unix" if not self._address else "tcp" if wire is Wire.TCP else "ws"
+        reserved = not self._address or self._address in wiring.reserved
         raw = not secure and wiring.config.backend == "raw"
-        connection.begin(self._opened, wire, Peer(self._address, kind, secure), raw)
+        connection.begin(self._opened, wire, Peer(self._address, kind, secure, reserved), raw)
         del self._transport
         if first:
             connection.outbox.put_raw(first)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -51,13 +51,17 @@ class _Calm(logging.LoggerAdapter[logging.Logger]):
 class HttpSite:
     """The pages of one server; `handler()` serves one connection."""
 
-    def __init__(self, config: Config, ready: Callable[[], bool]) -> None:
-        """`ready` tells whether new sessions are welcome (`/readyz`)."""
+    def __init__(
+        self, config: Config, ready: Callable[[], bool], capacity: Callable[[], Mapping[str, object]]
+    ) -> None:
+        """`ready` tells whether new sessions are welcome (`/readyz`), `capacity` what `/capacity` says."""
         self._ready = ready
+        self._measured = capacity
         app = web.Application(middlewares=[harden])
         app.router.add_get("/", self._page)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._readiness)
+        app.router.add_get("/capacity", self._capacity)
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -91,6 +95,9 @@ class HttpSite:
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
+
+    async def _capacity(self, request: web.Request) -> web.Response:
+        return web.json_response(self._measured())
 
     async def _readiness(self, request: web.Request) -> web.Response:
         if self._ready():

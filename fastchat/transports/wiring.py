@@ -12,7 +12,7 @@ from fastchat.config import Config
 from fastchat.errors import ProtocolError
 from fastchat.hub import Link, Peer
 from fastchat.protocol.codec import Limits
-from fastchat.transports.caps import Caps
+from fastchat.transports.caps import Caps, Networks
 from fastchat.transports.clock import Clock
 from fastchat.transports.deadlines import Deadlines, Timed
 
@@ -93,6 +93,7 @@ class Wiring:
     broadcaster: Broadcaster
     deadlines: Deadlines
     caps: Caps
+    reserved: Networks  # whose connections are never refused for load
     limits: Limits
     http: Callable[[], asyncio.Protocol]  # a request handler for a new HTTP connection
     websocket: WebSocketMaker

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fastchat.meter import Meter
 from fastchat.transports.flusher import Flusher
 
 
@@ -97,7 +98,7 @@ class Judge:
 
 def build() -> tuple[Loop, Core, Judge, Flusher]:
     loop, core, judge = Loop(), Core(), Judge()
-    made: Any = Flusher(loop, loop.time, judge)  # type: ignore[arg-type]
+    made: Any = Flusher(loop, loop.time, judge, Meter())  # type: ignore[arg-type]
     made.serve(core)
     return loop, core, judge, made
 
