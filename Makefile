@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
 SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
-.PHONY: help serve test check bench bench-quick fuzz soak sanitize dist clean
+.PHONY: help serve test check bench bench-quick peers fuzz soak sanitize dist clean
 
 help:
 	@echo "make serve        build, install and start the server (ARGS=\"--port 9000\")"
@@ -17,6 +17,7 @@ help:
 	@echo "make check        lint, types and stubs only"
 	@echo "make bench        all benchmarks, into bench_results/"
 	@echo "make bench-quick  a first impression of them, in some minutes"
+	@echo "make peers        other servers to compare with, as far as they can be had"
 	@echo "make fuzz         a million mutated frames against framing and codec"
 	@echo "make soak         a real server under mixed load for MINUTES=5"
 	@echo "make sanitize     the C code under AddressSanitizer and UBSan"
@@ -41,6 +42,9 @@ bench-quick: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.micro --quick
 	$(BIN)/python -m benchmarks.bench_server --quick $(ARGS)
 
+peers: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks.peers.install $(ARGS)
+
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m tests.protocol.fuzz $(ARGS)
 
@@ -55,7 +59,7 @@ dist: $(VENV)/.tested
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	rm -rf benchmarks/reference/build
+	rm -rf benchmarks/reference/build benchmarks/peers/.venv benchmarks/peers/node_modules
 	find fastchat tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 	find fastchat \( -name '*.so' -o -name '*.c' \) -delete
 

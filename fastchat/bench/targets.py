@@ -20,21 +20,22 @@ from fastchat.bench.failure import BenchError
 PLACEHOLDERS = ("port", "folder", "python")  # folder: a fresh one, gone afterwards; python: this interpreter
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,30}")
 WIRES = ("tcp", "ws")
+SBIN = "/usr/sbin:/usr/local/sbin"  # where distributions put servers; not on everybody's PATH
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What has to be there before a server can start."""
 
-    executable: str = ""  # found on the PATH
-    module: str = ""  # of this Python
+    executable: str = ""  # found on the PATH, or where servers lie
+    module: str = ""  # of the Python in .venv/ beside the peers' file; without a file, of this one
     node_module: str = ""  # in node_modules/ beside the peers' file
 
     def missing(self, folder: Path | None) -> str:
         """What is not there, in words; "" if all is."""
-        if self.executable and shutil.which(self.executable) is None:
+        if self.executable and located(self.executable) is None:
             return f"{self.executable} is not on the PATH"
-        if self.module and importlib.util.find_spec(self.module) is None:
+        if self.module and not importable(self.module, folder):
             return f"Python has no module {self.module}"
         if self.node_module and not ((folder or Path()) / "node_modules" / self.node_module).is_dir():
             return f"node has no module {self.node_module}"
@@ -65,7 +66,21 @@ class Target:
 
     def words(self, values: Mapping[str, str]) -> list[str]:
         """The command with its placeholders filled in."""
-        return [expand(word, values) for word in self.command]
+        program, *rest = (expand(word, values) for word in self.command)
+        return [located(program) or program, *rest]
+
+
+def located(program: str) -> str | None:
+    """Where a program lies; None if it is nowhere."""
+    return shutil.which(program) or shutil.which(program, path=SBIN)
+
+
+def importable(module: str, folder: Path | None) -> bool:
+    """Whether a peer's own Python has the module; without a folder, whether this one has."""
+    if folder is None:
+        return importlib.util.find_spec(module) is not None
+    places = list((folder / ".venv" / "lib").glob("python*/site-packages"))
+    return any((place / module).is_dir() or (place / f"{module}.py").is_file() for place in places)
 
 
 def expand(word: str, values: Mapping[str, str]) -> str:
