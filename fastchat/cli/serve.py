@@ -11,6 +11,8 @@ import uvloop
 
 from fastchat import __version__
 from fastchat.broadcast import EXTENSION as BROADCAST
+from fastchat.cli import baseline
+from fastchat.cli.baseline import KINDS
 from fastchat.cli.failure import USAGE, Failure
 from fastchat.cli.options import DEFAULT_URL
 from fastchat.config import Config, Policy
@@ -31,7 +33,16 @@ Examples:
   fastchat serve --unix /run/fastchat.sock --host ""
   fastchat serve --room game.policy=latest --room game.coalesce_ms=50
   fastchat serve --set flush_budget_ms=0 --limits off
+  fastchat serve --server threaded        # one to compare with
 """
+)
+@click.option(
+    "--server",
+    "kind",
+    type=click.Choice(("fastchat", *KINDS)),
+    default="fastchat",
+    show_default=True,
+    help="Others are baselines for benchmarks: TCP on loopback only, no page, no limits, no history.",
 )
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default, empty for none.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="9999 by default, 0: any free one.")
@@ -47,6 +58,7 @@ Examples:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting by its name.")
 @click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
 def command(
+    kind: str,
     host: str | None,
     port: int | None,
     unix: str | None,
@@ -79,7 +91,11 @@ def command(
     short = {"history": history, "policy": policy}
     defaults = [f"default.{key}={value}" for key, value in short.items() if value is not None]
     flags["rooms"] = [*defaults, *rooms]
-    serve(load(path, os.environ, flags), log_level)
+    config = load(path, os.environ, flags)
+    if kind == "fastchat":
+        serve(config, log_level)
+    else:
+        baseline.serve(kind, config, log_level)
 
 
 def serve(config: Config, log_level: str) -> None:
