@@ -47,7 +47,8 @@ class Admission:
 
     __slots__ = (
         "on", "publishes", "refused_publishes", "refused_connections", "closed", "full", "trim",
-        "_connect", "_publish", "_retry_ms", "_tokens", "_rate", "_burst", "_at", "_calm", "_noted", "_before",
+        "_connect", "_publish", "_retry_ms", "_tokens", "_rate", "_burst", "_at", "_calm", "_noted",
+        "_before",
     )  # fmt: skip
 
     def __init__(self, on: bool, connect: float = 0.9, publish: float = 0.97) -> None:

@@ -198,9 +198,9 @@ class Server:
         now = time.monotonic()
         wiring.clock.sync(now, time.time())
         self.hub.tick(wiring.clock.ms(now))
-        self.gauge.beat(now)
         if not self._sweeping:
             self._sweep()
+        self.gauge.beat(now)
 
     def _sweep(self) -> None:
         wiring = self.wiring

@@ -5,15 +5,19 @@ Here the parts that count meet the clocks; what follows from the numbers is in `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from fastchat.capacity_live import Live
+from fastchat.capacity_report import limits, report
 from fastchat.hub import Hub
 from fastchat.meter import Meter, Recent, Totals
 from fastchat.transports.flusher import Flusher
 from fastchat.transports.wiring import Wiring
 
 SPAN = 5.0  # seconds: percentiles are of the last five to ten
+
+LOG = logging.getLogger(__name__)
 
 
 class Gauge:
@@ -32,7 +36,7 @@ class Gauge:
         self._lengths = Recent(meter.lengths, SPAN)
         self._sends = Recent(meter.flush_sends, SPAN)
         self._frames = Recent(meter.flush_frames, SPAN)
-        self.live = Live(config.latency_limit_ms / 1000, config.flush_budget_ms / 1000)
+        self.live = Live(config)
 
     def totals(self, now: float) -> Totals:
         """Read all counters."""
@@ -52,14 +56,19 @@ class Gauge:
         """Let the model learn, and the gates open or close; called ten times a second."""
         for recent in (self._lengths, self._sends, self._frames):
             recent.turn(now)
-        outlook = self.live.beat(self.totals(now), self._flusher.age(now))
+        try:
+            outlook = self.live.beat(self.totals(now), self._flusher.age(now))
+        except ArithmeticError:  # whatever numbers brought us there, the server goes on, gates open
+            LOG.exception("the load model starts anew")
+            self.live = Live(self._wiring.config)
+            outlook = self.live.outlook
         self._hub.admission.judge(outlook, self._hub.now)
 
     def capacity(self, now: float) -> dict[str, object]:
         """Tell what `/capacity` says (docs/CONFIGURATION.md, "Headroom")."""
         totals = self.totals(now)
         wiring, admission, lengths = self._wiring, self._hub.admission, self._lengths
-        told: dict[str, object] = self.live.report()
+        told: dict[str, object] = report(self.live)
         told["iteration_ms"] = {
             "p50": lengths.percentile(0.5) / 1000,
             "p99": lengths.percentile(0.99) / 1000,
@@ -71,8 +80,8 @@ class Gauge:
             "sends_p99": self._sends.percentile(0.99),
             "frames_per_send_p99": self._frames.percentile(0.99),
         }
-        told["limits"], told["reason"] = self.live.limits(
-            wiring.caps.most - wiring.caps.total, wiring.broadcaster.total, wiring.config
+        told["limits"], told["reason"] = limits(
+            self.live, wiring.caps.most - wiring.caps.total, wiring.broadcaster.total, wiring.config
         )
         told["admission"] = {
             "on": admission.on,
