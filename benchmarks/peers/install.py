@@ -84,7 +84,7 @@ def steps() -> list[Step]:
 
 
 @contextmanager
-def no_services(policy: Path = POLICY) -> Iterator[None]:
+def no_services(policy: Path) -> Iterator[None]:
     """Keep Debian from starting what it installs; a policy that is there already stays as it is."""
     if policy.exists():
         yield
@@ -118,7 +118,7 @@ def install(step: Step) -> str:
     if Path(step.command[0]).name != "apt-get":
         return run(step)
     try:
-        with no_services():
+        with no_services(POLICY):
             if run(step):
                 update = (step.command[0], "update", "--quiet")
                 run(Step("apt-get update", update, environment=step.environment))
