@@ -5,7 +5,7 @@ messages lets a token bucket choose, whose rate is what the model says can be do
 is served as if the rest had not come. A wrong model must not shut a healthy server: a gate closes only while
 iterations really last long, and the bucket's rate follows what they then do.
 
-Invariant: nothing is refused unless the model is sure, and a gate that refuses nobody for a while opens.
+Invariant: no gate closes unless the model is sure, and one that refuses nobody for a while opens.
 """
 
 from __future__ import annotations
@@ -93,18 +93,19 @@ class Admission:
         refused = self.refused_publishes - self._noted
         self._noted = self.refused_publishes
         self._calm = 0 if refused else self._calm + 1
-        if not (self.on and outlook.sure):
+        if not self.on or outlook.capacity <= 0.0:
             self.closed = self.full = False
             return
         if self.closed:
             self.closed = used >= self._publish - HYSTERESIS and self._calm < CALM_BEATS
-        elif used > self._publish and outlook.iteration > LONG * outlook.allowed:
+        elif outlook.sure and used > self._publish and outlook.iteration > LONG * outlook.allowed:
             self.closed = True
             self.trim, self._tokens, self._at, self._calm = 1.0, 0.0, now, 0
         elif self.full:
             self.full = used >= self._connect - HYSTERESIS
         else:
-            self.full = used > self._connect and outlook.iteration > WARNING * outlook.allowed
+            long = outlook.iteration > WARNING * outlook.allowed
+            self.full = outlook.sure and long and used > self._connect
         if self.closed:
             self.full = True
             self._set(outlook, refused)

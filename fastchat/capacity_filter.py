@@ -18,7 +18,7 @@ Z95 = 1.96  # standard deviations to either side of 95 in 100
 
 MACHINE = 0.3  # standard deviation of the factor between this machine and that of TYPICAL, once seen
 PARTS = 0.4  # of a single cost, besides that factor
-NOISE = 0.05  # of the CPU seconds of a window
+NOISE = 0.08  # of the CPU seconds of a window
 FORGET = 0.01  # part of what is known that each window makes doubtful again: a hundred windows count
 FAR = 3.0  # standard deviations beyond which a window is not believed
 STUBBORN = 4  # windows in a row not believed, after which the world has changed and all is open again
@@ -34,13 +34,14 @@ class Shape(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """CPU seconds: per message in, per send, per frame, per byte of a frame, per iteration."""
+    """CPU seconds per message in, send, frame, byte of a frame, iteration, refused message."""
 
     a: float
     b: float
     c: float
     d: float
     e: float
+    f: float
 
     def message(self, shape: Shape) -> float:
         """CPU seconds that one more message takes in an iteration that reaches everybody anyway."""
@@ -50,14 +51,18 @@ class Costs(NamedTuple):
         """CPU seconds of an iteration that reaches everybody with next to nothing."""
         return self.e + shape.recipients * self.b
 
-    def rate(self, seconds: float, shape: Shape) -> float:
-        """Messages/s at which an iteration lasts so long (docs/LOAD_MODEL.md); 0 where none is that short."""
+    def rate(self, seconds: float, shape: Shape, refused: float = 0.0) -> float:
+        """Messages/s at which an iteration lasts so long (docs/LOAD_MODEL.md); 0 where none is that short.
+
+        Besides them so many a second are refused, which takes its time as well.
+        """
+        left = seconds * (1.0 - refused * self.f)
         sends, each = shape.recipients * self.b, self.message(shape)
         share = shape.fan_out / shape.recipients  # of the members that one message reaches
-        low, high = 0.0, max(0.0, seconds - self.e) / each
+        low, high = 0.0, max(0.0, left - self.e) / each
         for _ in range(HALVINGS):
             k = (low + high) / 2
-            if self.e + sends * (1.0 - exp(-k * share)) + k * each < seconds:
+            if self.e + sends * (1.0 - exp(-k * share)) + k * each < left:
                 low = k
             else:
                 high = k
@@ -76,7 +81,7 @@ class Costs(NamedTuple):
 
 
 # Of this very server on a virtual machine of 2026 (bench_results/): the ratios count, not the values.
-TYPICAL = Costs(a=8e-6, b=4e-6, c=30e-9, d=0.1e-9, e=30e-6)
+TYPICAL = Costs(a=8e-6, b=4e-6, c=30e-9, d=0.1e-9, e=30e-6, f=4e-6)
 
 
 class Filter:
@@ -96,8 +101,8 @@ class Filter:
         """What everything costs, as far as is known."""
         return Costs(*(f * t for f, t in zip(self._factors, TYPICAL, strict=True)))
 
-    def learn(self, cpu: float, work: tuple[float, float, float, float, float]) -> bool:
-        """Take a window: its CPU seconds and its messages, sends, frames, bytes, iterations.
+    def learn(self, cpu: float, work: tuple[float, float, float, float, float, float]) -> bool:
+        """Take a window: its CPU seconds and what was done in it, in the order of `Costs`.
 
         Tells whether it was believed.
         """

@@ -23,7 +23,6 @@ WINDOW = 1.0  # seconds of a sample
 WORK = 0.005  # CPU seconds in a window below which it tells more about the clock than about the work
 PUBLISHES = 20  # in a window, the same
 NEWCOMERS = 0.05  # of the sessions: with more new ones in a window it tells about CONNECT
-SURPLUS = 0.05  # of the publishes: with more refused ones in a window it tells about refusals
 SAMPLES = 5  # that the capacity must rest on
 SURE = 0.25  # half-width of the capacity's interval, as a part of it, with which refusals are allowed
 BUSY = 0.5  # share of a core in a window that shows real load ...
@@ -32,6 +31,7 @@ P99 = 2.0 - 0.02**0.5  # p99 of the latency, in iterations (docs/LOAD_MODEL.md)
 STRETCH = 4.0  # bare flushes that an iteration may last in any case: a huge room is slow, not dead
 NEAR = 0.9  # of the capacity: how long an iteration lasts there ...
 TARGET = 1.4  # ... and how many times as long while the bucket chooses
+ROUNDS = 8  # until what is let in and what refusing the rest costs agree
 FLOOR = 0.1  # of the rate that is let in whatever refusing costs
 LEAST_SHARE = 0.05  # of a core that others leave us: less is a fault of measuring
 
@@ -60,7 +60,6 @@ class Live:
         self._target = 0.0
         self._rate = 0.0  # messages/s to let in while not all can be
         self._offered = 0.0  # messages/s, of the moment
-        self._refused = 0.0
         self._totals: Totals | None = None
         self._opened: Totals | None = None  # when the window began
         self._beats: deque[tuple[int, float]] = deque(maxlen=BEATS)
@@ -76,7 +75,6 @@ class Live:
             return self.outlook
         weight = 1.0 - exp(-seconds / BLINK)
         self._offered += ((totals.publishes - last.publishes) / seconds - self._offered) * weight
-        self._refused += ((totals.refused - last.refused) / seconds - self._refused) * weight
         self._beats.append((totals.rounds - last.rounds, totals.round_seconds - last.round_seconds))
         rounds = sum(count for count, _ in self._beats)
         self.iteration = max(sum(length for _, length in self._beats) / max(rounds, 1), age)
@@ -94,12 +92,25 @@ class Live:
     @property
     def outlook(self) -> Outlook:
         """What the gates need to know."""
-        rate, costs = self._rate, self.costs
-        if costs is not None and self._refused > 0.0:  # who is refused has been read and answered
-            rate = max(FLOOR * rate, rate - self._refused * costs.a / costs.message(self.shape))
         return Outlook(
-            self.sure, self.capacity, self._offered, rate, self._target, self.allowed, self.iteration
+            self.sure,
+            self.capacity,
+            self._offered,
+            self._let_in(),
+            self._target,
+            self.allowed,
+            self.iteration,
         )
+
+    def _let_in(self) -> float:
+        """Messages/s to let in: who is refused has been read and answered, too."""
+        most, costs = self._rate, self.costs
+        if costs is None or self._offered <= most:
+            return most
+        rate = most
+        for _ in range(ROUNDS):
+            rate = min(most, costs.rate(self._target, self.shape, self._offered - rate))
+        return max(FLOOR * most, rate)
 
     def _window(self, first: Totals, last: Totals) -> None:
         """Look at a second of work."""
@@ -128,9 +139,8 @@ class Live:
             cpu >= WORK
             and messages >= PUBLISHES
             and last.opened - first.opened <= max(1.0, NEWCOMERS * last.sessions)
-            and refused <= SURPLUS * publishes
         )
-        if about_messages and self.filter.learn(cpu, (messages, sends, frames, size, rounds)):
+        if about_messages and self.filter.learn(cpu, (messages, sends, frames, size, rounds, refused)):
             self._foresee()
             length = (last.round_seconds - first.round_seconds) / rounds
             self._proven |= self.cpu >= BUSY or length >= ENGAGED * self.allowed

@@ -13,6 +13,7 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
 from fastchat.hub.reading import Reading, read
+from fastchat.hub.refusing import TEXT
 from fastchat.hub.users import NO_BLOCKS
 from fastchat.protocol.codec import OPS, connect_result, pack
 from fastchat.protocol.messages import VERSION, Connect
@@ -60,10 +61,9 @@ def connect(session: Session, command: Connect, now: int) -> None:
         session.bye(Code.DRAINING, "the server is going down", now)
         return
     if hub.admission.full and not session.peer.reserved and not _returns(session, command):
-        text = "the server has more to do than it can"
         retry_ms = hub.admission.connect()
-        session.error(command.id, ProtocolError(Code.OVERLOADED, text, retry_ms=retry_ms))
-        session.bye(Code.OVERLOADED, text, now, retry_ms)
+        session.error(command.id, ProtocolError(Code.OVERLOADED, TEXT, retry_ms=retry_ms))
+        session.bye(Code.OVERLOADED, TEXT, now, retry_ms)
         return
     if command.token is not None:
         raise ProtocolError(Code.TOKEN_INVALID, "this server takes no tokens")

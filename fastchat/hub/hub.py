@@ -21,6 +21,7 @@ from fastchat.hub.blocks import Blocks
 from fastchat.hub.joining import depart
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.reading import INTERNAL, Reading
+from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
 from fastchat.hub.room import Room
 from fastchat.hub.session import NOBODY, Link, Peer, Session
@@ -64,6 +65,7 @@ class Hub:
         self.clock = clock
         self.report = report
         self.admission = admission or Admission(False)
+        self.refusal = Refusal()
         self.limits = Limits(config.max_depth, config.max_elements)
         self.now = 0  # as last told
         self.draining = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastchat.admission import Admission
 from fastchat.broadcast import Outbox
 from fastchat.engine.base import Stored
 from fastchat.errors import Code, ProtocolError
@@ -35,7 +34,10 @@ def publish(session: Session, command: Publish, now: int) -> None:
     admission = session.hub.admission
     admission.publishes += 1
     if admission.closed and not session.peer.reserved:
-        _ask(admission, now)
+        retry_ms = admission.publish(now)
+        if retry_ms:
+            session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
+            return
     _, name, data, key, _, ephemeral, ttl_ms = command
     room = session.rooms.get(name)
     if room is None:
@@ -61,12 +63,6 @@ def publish(session: Session, command: Publish, now: int) -> None:
         return
     room.busy += 1
     room.storing_bytes += size
-
-
-def _ask(admission: Admission, now: int) -> None:
-    retry_ms = admission.publish(now)
-    if retry_ms:
-        raise ProtocolError(Code.OVERLOADED, "the server has more to do than it can", retry_ms=retry_ms)
 
 
 def entering(session: Session, name: str) -> Room:
