@@ -19,15 +19,15 @@ PACKAGES = ("fastchat", "uvloop", "msgpack", "websockets", "aiohttp", "cython")
 SPARE = 300  # descriptors that a process needs besides its connections: files, listeners, refusals
 
 
-def output(*command: str) -> str:
-    """What a command prints, stripped; "" if it cannot be run or fails."""
+def output(*command: str, folder: Path = ROOT) -> str:
+    """What a command prints, stripped; "" if it cannot be run."""
     try:
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+            command, cwd=folder, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout.strip()
 
 
 def checkout() -> Path | None:

@@ -64,6 +64,16 @@ class Target:
         lacking = self.needs.missing(self.folder)
         return f"{lacking} ({self.get})" if lacking else ""
 
+    def facts(self) -> dict[str, Any]:
+        """What a result says of it."""
+        return {
+            "language": self.language,
+            "dialect": self.dialect,
+            "wire": self.wire,
+            "coalescing": self.coalescing,
+            "note": self.note,
+        }
+
     def words(self, values: Mapping[str, str]) -> list[str]:
         """The command with its placeholders filled in."""
         program, *rest = (expand(word, values) for word in self.command)
@@ -90,7 +100,8 @@ def expand(word: str, values: Mapping[str, str]) -> str:
 
 
 SERVE = ("{python}", "-m", "fastchat", "serve", "--port", "{port}")
-FASTCHAT = Target("fastchat", (*SERVE, "--limits", "off"), note="one process, Cython broadcast core")
+LIMITS_OFF = ("--limits", "off", "--set", "admission=false")  # a laboratory wants to see what overload does
+FASTCHAT = Target("fastchat", (*SERVE, *LIMITS_OFF), note="one process, Cython broadcast core")
 BUILT_IN: tuple[Target, ...] = (
     FASTCHAT,
     Target("fastchat-ws", FASTCHAT.command, wire="ws", note="the same over WebSocket"),
@@ -134,16 +145,10 @@ def _peer(name: str, table: Any, path: Path) -> Target:
     settings = _mapping(table.get("settings", {}), f"{where} settings")
     if not any("{port}" in word for word in (*command, *settings.values())):
         raise BenchError(f"{where} command: nothing says {{port}}, so it cannot be told where to listen")
-    return Target(
-        name,
-        command,
-        settings=settings,
-        coalescing=coalescing,
-        needs=_needs(table.get("needs", {}), where),
-        version=_words(table["version"], f"{where} version") if "version" in table else (),
-        folder=path.resolve().parent,
-        **texts,
-    )
+    version = _words(table["version"], f"{where} version") if "version" in table else ()
+    needs = _needs(table.get("needs", {}), where)
+    more = {"settings": settings, "coalescing": coalescing, "needs": needs, "version": version}
+    return Target(name, command, folder=path.resolve().parent, **more, **texts)
 
 
 def _text(value: Any, where: str) -> str:
