@@ -30,6 +30,7 @@ class Outlook(NamedTuple):
 
     sure: bool  # whether the capacity may be relied on
     capacity: float  # messages/s at which an iteration lasts as long as it is allowed to
+    most: float  # what the capacity is at most, in all likelihood; infinite while nothing is known
     offered: float  # messages/s that come, refused ones too
     rate: float  # messages/s to let in while not all can be
     target: float  # seconds an iteration then lasts
@@ -98,19 +99,24 @@ class Admission:
             return
         if self.closed:
             self.closed = used >= self._publish - HYSTERESIS and self._calm < CALM_BEATS
-        elif outlook.sure and used > self._publish and outlook.iteration > LONG * outlook.allowed:
+        elif self._exceeds(outlook, self._publish) and outlook.iteration > LONG * outlook.allowed:
             self.closed = True
             self.trim, self._tokens, self._at, self._calm = 1.0, 0.0, now, 0
         elif self.full:
             self.full = used >= self._connect - HYSTERESIS
         else:
             long = outlook.iteration > WARNING * outlook.allowed
-            self.full = outlook.sure and long and used > self._connect
+            self.full = long and self._exceeds(outlook, self._connect)
         if self.closed:
             self.full = True
             self._set(outlook, refused)
         self._before = outlook.iteration
         self._retry_ms = round(RETRY_MS * min(max(used, 1.0), LONGEST_RETRY))
+
+    def _exceeds(self, outlook: Outlook, share: float) -> bool:
+        """Whether more is offered than that part of the capacity: by a good estimate, or beyond all doubt."""
+        sure = outlook.sure and outlook.utilisation > share
+        return sure or outlook.offered > share * outlook.most
 
     def _set(self, outlook: Outlook, refused: int) -> None:
         """Set the bucket to what can be done, corrected by what iterations do."""

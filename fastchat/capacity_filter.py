@@ -18,7 +18,8 @@ Z95 = 1.96  # standard deviations to either side of 95 in 100
 
 MACHINE = 0.3  # standard deviation of the factor between this machine and that of TYPICAL, once seen
 PARTS = 0.4  # of a single cost, besides that factor
-NOISE = 0.08  # of the CPU seconds of a window
+NOISE = 0.05  # of the CPU seconds of a window
+DISTRUST = 3.0  # times as much where a window took longer than expected: other work only ever adds
 FORGET = 0.01  # part of what is known that each window makes doubtful again: a hundred windows count
 FAR = 3.0  # standard deviations beyond which a window is not believed
 STUBBORN = 4  # windows in a row not believed, after which the world has changed and all is open again
@@ -111,8 +112,10 @@ class Filter:
             self._begin(1.0 / sum(row))
         doubt = self._doubt
         spread = [sum(p * x for p, x in zip(line, row, strict=True)) for line in doubt]
-        variance = sum(x * s for x, s in zip(row, spread, strict=True)) + NOISE * NOISE
         missed = 1.0 - sum(x * f for x, f in zip(row, self._factors, strict=True))
+        doubted = sum(x * s for x, s in zip(row, spread, strict=True))
+        noise = NOISE * DISTRUST if missed > 0.0 else NOISE
+        variance = doubted + noise * noise
         if missed * missed > FAR * FAR * variance:
             self._strange += 1
             if self._strange == STUBBORN:

@@ -10,7 +10,7 @@ Invariant: pure arithmetic on totals, and nothing counts as known before the wor
 from __future__ import annotations
 
 from collections import deque
-from math import exp
+from math import exp, inf
 
 from fastchat.admission import Outlook
 from fastchat.capacity_filter import Z95, Costs, Filter, Shape
@@ -87,14 +87,20 @@ class Live:
     def sure(self) -> bool:
         """Whether the capacity is known well enough to refuse somebody because of it."""
         narrow = self.capacity > 0.0 and Z95 * self.deviation <= SURE * self.capacity
-        return self._proven and self.filter.windows >= SAMPLES and narrow
+        return self._shown and narrow
+
+    @property
+    def _shown(self) -> bool:
+        return self._proven and self.filter.windows >= SAMPLES
 
     @property
     def outlook(self) -> Outlook:
         """What the gates need to know."""
+        most = self.capacity + Z95 * self.deviation if self._shown else inf
         return Outlook(
             self.sure,
             self.capacity,
+            most,
             self._offered,
             self._let_in(),
             self._target,

@@ -96,9 +96,20 @@ class Judge:
         self.told.append(seconds)
 
 
-def build() -> tuple[Loop, Core, Judge, Flusher]:
+class Gauge(Meter):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[float, float, float]] = []
+
+    def flushed(self, first: float, ended: float, seconds: float, sends: int, deliveries: int) -> None:
+        self.told.append((first, ended, seconds))
+
+
+def build(meter: Meter | None = None) -> tuple[Loop, Core, Judge, Flusher]:
     loop, core, judge = Loop(), Core(), Judge()
-    made: Any = Flusher(loop, loop.time, judge, Meter())  # type: ignore[arg-type]
+    made: Any = Flusher(loop, loop.time, judge, meter or Meter())  # type: ignore[arg-type]
     made.serve(core)
     return loop, core, judge, made
 
@@ -225,3 +236,54 @@ def test_after_stop_nothing_runs() -> None:
     loop.turn()
     assert core.flushed == []
     flusher.stop()
+
+
+def test_the_meter_hears_when_the_first_put_was() -> None:
+    meter = Gauge()
+    loop, core, judge, flusher = build(meter)
+    judge.until = 100.002
+    core.waiting = True
+    flusher.wake()
+    loop.turn()
+    loop.now = 100.001
+    flusher.wake()
+    loop.turn()
+    assert (meter.told, flusher.age(100.0015)) == ([], pytest.approx(0.0015))
+    loop.now = 100.002
+    loop.turn()
+    assert meter.told == [(100.0, 100.002, 0.0)]
+    assert flusher.age(100.002) == 0.0
+
+
+def test_what_is_put_while_a_flush_goes_on_belongs_to_the_next() -> None:
+    meter = Gauge()
+    loop, core, _, flusher = build(meter)
+    core.cuts = 1
+    core.waiting = True
+    flusher.wake()
+    loop.turn()
+    loop.now = 100.01
+    flusher.wake()  # put between the two parts
+    assert flusher.age(100.01) == pytest.approx(0.01)  # of what is being flushed
+    loop.turn()
+    assert [first for first, _, _ in meter.told] == [100.0]
+    assert flusher.age(100.015) == pytest.approx(0.005)
+    core.waiting = True
+    flusher.wake()
+    loop.turn()
+    assert [first for first, _, _ in meter.told] == [100.0, 100.01]
+
+
+def test_the_clock_is_asked_once_for_a_batch() -> None:
+    loop, core, _, flusher = build()
+    asked: list[float] = []
+
+    def time() -> float:
+        asked.append(loop.now)
+        return loop.now
+
+    flusher._time = time
+    for _ in range(100):
+        core.waiting = True
+        flusher.wake()
+    assert len(asked) == 1
