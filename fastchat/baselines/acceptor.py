@@ -105,7 +105,10 @@ class Acceptor:
             except RuntimeError:
                 LOG.warning("no connection accepted: no further thread can be started")
         with sock:
-            self._refuse(sock)
+            try:
+                self._refuse(sock)
+            except OSError as error:
+                LOG.debug("a connection was refused and had gone: %s", error)
         self._forget(sock)
 
     def _run(self, sock: socket.socket) -> None:

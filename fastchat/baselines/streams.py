@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import uvloop
 
@@ -27,6 +28,7 @@ from fastchat.transports.caps import raise_descriptor_limit
 
 READ_BYTES = 64 * 1024  # of one read: many small frames at once
 END_SECONDS = 2.0  # for peers to read their BYE
+DISCARD_BYTES = 4 * 1024 * 1024  # of a peer that goes on sending after its BYE
 
 LOG = logging.getLogger(__name__)
 
@@ -58,17 +60,28 @@ class Link:
         self.send(frames)
         self._writer.close()
 
+    def abort(self) -> None:
+        """Close it, whatever waits."""
+        self._transport.abort()
+
 
 class StreamsServer:
     """The server on asyncio streams: `listen()`, then `serve()` until `stop()` is called elsewhere."""
 
-    def __init__(self, config: Config, *, clock: Callable[[], int] = time.time_ns) -> None:
-        """`clock`: nanoseconds since 1970."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        patience: float = END_SECONDS,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`patience`: seconds for peers to read their BYE; `clock`: nanoseconds since 1970."""
         self._config = config
         self._hall = Hall(config, config.node or f"streams-{secrets.token_hex(4)}", nullcontext)
+        self._patience = patience
         self._clock = clock
         self._listeners: list[socket.socket] = []
-        self._links: dict[Link, asyncio.Task[None] | None] = {}
+        self._links: dict[Link, asyncio.Task[Any]] = {}
         self._stopped = asyncio.Event()
 
     @property
@@ -83,8 +96,9 @@ class StreamsServer:
         self._loop = uvloop.new_event_loop()
 
     def stop(self) -> None:
-        """Let `serve` come to its end; from any thread or signal handler."""
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        """Let `serve` come to its end; from any thread or signal handler, in vain where it has."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
     def serve(self) -> None:
         """Talk to everybody until `stop`, then end everything."""
@@ -98,19 +112,25 @@ class StreamsServer:
         for server in servers:
             server.close()
         frame = tcp_frame(farewell(Code.DRAINING, "the server is going down"))
-        tasks = [task for task in self._links.values() if task is not None]
+        tasks = list(self._links.values())
         for link in list(self._links):
             link.part(frame)
         if tasks:
-            await asyncio.wait(tasks, timeout=END_SECONDS)
+            await asyncio.wait(tasks, timeout=self._patience)
+        for link in list(self._links):
+            link.abort()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(writer, self._config.outbox_bytes)
         dialogue = Dialogue(self._hall, link)
-        self._links[link] = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._links[link] = task
         try:
             while data := await reader.read(READ_BYTES):
                 if not dialogue.receive(data, self._clock() // 1_000_000):
+                    dialogue.lost()
+                    await _linger(reader, writer, self._patience)
                     break
                 await writer.drain()  # of its own: a peer that does not read may not go on asking
         except ConnectionError as error:
@@ -119,3 +139,15 @@ class StreamsServer:
             dialogue.lost()
             del self._links[link]
             writer.close()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
+    """Wait for the peer to close: closing with input unread would have the kernel take the BYE back."""
+    discarded = 0
+    try:
+        writer.write_eof()
+        async with asyncio.timeout(patience):
+            while discarded < DISCARD_BYTES and (data := await reader.read(READ_BYTES)):
+                discarded += len(data)
+    except (OSError, TimeoutError):
+        return

@@ -124,6 +124,7 @@ class ThreadedServer:
         try:
             while data := sock.recv(READ_BYTES):
                 if not dialogue.receive(data, self._clock() // 1_000_000):
+                    dialogue.lost()
                     _linger(sock)
                     break
         finally:
