@@ -35,8 +35,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ONLY = {"client": {"client", "protocol", "errors"}}  # what a client is made of, so that it may stand alone
 
 CORES = (
-    "protocol", "holdback", "capacity", "capacity_live", "meter", "admission", "engine.base", "engine.memory",
-    "hub",
+    "protocol", "holdback", "capacity", "capacity_calibrate", "capacity_filter", "capacity_latency",
+    "capacity_linear", "capacity_live", "capacity_model", "capacity_report", "capacity_round",
+    "capacity_sample", "capacity_shape", "meter", "admission", "engine.base", "engine.memory", "hub",
 )  # fmt: skip
 OUTSIDE = {
     "asyncio", "datetime", "logging", "os", "random", "secrets", "select", "selectors", "signal", "socket",

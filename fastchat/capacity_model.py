@@ -1,0 +1,223 @@
+"""The load model of one server: what its coefficients say about rates, clients and latency.
+
+N >= r x C for a server that relays: N depends on who hears whom and on the latency that is accepted. See
+docs/LOAD_MODEL.md for where each formula comes from and where it breaks.
+
+Invariant: pure arithmetic; seconds of CPU and of the clock, messages a second, bytes of payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from math import exp, inf, isfinite, sqrt
+from typing import Any, NamedTuple
+
+from fastchat.capacity_latency import Flusher, percentile_coalescing, percentile_queue
+from fastchat.capacity_linear import student
+from fastchat.capacity_round import Costs, alone, flows, length, sends, together
+from fastchat.capacity_sample import NAMES, Sample, spread, work
+from fastchat.capacity_shape import CapacityError, Part, Rooms, clients, parts
+
+P99 = 0.99
+NEAR = 1e-4  # of a rate: two such rates are the same
+NOTHING = 1e-7  # of the ceiling: such a rate is none
+MOST_CLIENTS = 1 << 24
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Coefficients of one server on one machine, CPU seconds each, and how well they are known."""
+
+    a: float  # per message in
+    b: float  # per send, with up to SMALL_SOCKETS sockets
+    c: float = 0.0  # per frame in a send
+    d: float = 0.0  # per byte of a frame
+    e: float = 0.0  # per iteration with a flush
+    b1: float = 0.0  # more per send for each factor of e in the number of sockets
+    covariance: tuple[tuple[float, ...], ...] = ()  # in the order of NAMES; empty: the coefficients are exact
+    freedom: int = 0  # samples beyond the coefficients; 0 with a covariance: many
+    coalescing: bool = True  # one send per member and round; else one per delivery, as threads do
+    overhead: float = 0.0  # bytes of a frame beside the payload
+    hold: float = 0.0  # seconds: the server's flush_budget_ms; 0: it never holds back
+    flush_sends: int = 512  # after which a flush lets reading go on
+    flush_seconds: float = 0.002  # the same
+
+    def __post_init__(self) -> None:
+        numbers = [getattr(self, name) for name in NAMES]
+        if not all(isfinite(value) and value >= 0.0 for value in numbers) or self.a + self.b + self.e <= 0.0:
+            raise CapacityError(f"coefficients {numbers}: seconds, none negative, and work costs something")
+
+    def coefficients(self) -> Mapping[str, Estimate]:
+        """The coefficients that the model has, each with its interval."""
+        found = {}
+        for i, name in enumerate(NAMES):
+            value = getattr(self, name)
+            half = self._quantile * sqrt(max(0.0, self.covariance[i][i])) if self.covariance else 0.0
+            if value or half:
+                found[name] = Estimate(value, max(0.0, value - half), value + half)
+        return found
+
+    def cpu(self, sample: Sample) -> float:
+        """CPU seconds that the work of a sample should have cost."""
+        return sum(getattr(self, name) * count for name, count in zip(NAMES, work(sample), strict=True))
+
+    def costs(self, rooms: Rooms, size: float) -> Costs:
+        """What work costs with so many members, for payloads of `size` bytes."""
+        if not size >= 0:
+            raise CapacityError(f"payload of {size} bytes: give 0 or more")
+        send = self.b + self.b1 * spread(clients(rooms))
+        frame = self.c + self.d * (size + self.overhead)
+        return Costs(self.a, send, frame, self.e)
+
+    def iteration(self, rate: float, rooms: Rooms, size: float = 0.0) -> float:
+        """Mean seconds of an iteration with a flush at `rate` messages/s in all; infinite beyond saturation.
+
+        Without coalescing: the seconds that one message takes.
+        """
+        where = parts(rooms)
+        costs = self.costs(rooms, size)
+        streams = flows(where, _positive(rate))
+        if not self.coalescing:
+            return alone(costs, streams)
+        return length(costs, streams)
+
+    def latency(self, rate: float, rooms: Rooms, size: float = 0.0, percentile: float = P99) -> float:
+        """Seconds from a message's arrival until its delivery to a member is sent: a percentile over all."""
+        if not 0.0 < percentile < 1.0:
+            raise CapacityError(f"percentile {percentile}: give a share between 0 and 1, such as 0.99")
+        return self._latency(rate, parts(rooms), self.costs(rooms, size), percentile)
+
+    def requests_per_second(self, rooms: Rooms, size: float, limit: float) -> Estimate:
+        """N: the largest rate, messages/s, with p99 within `limit` seconds; 0 where a single one is late."""
+        where, costs = parts(rooms), self.costs(rooms, size)
+        streams = flows(where, 1.0)
+        ceiling = 1.0 / (together(costs, streams) if self.coalescing else alone(costs, streams))
+        rate = _largest(lambda rate: self._latency(rate, where, costs, P99) <= _limit(limit), ceiling)
+        if not rate:
+            return Estimate(0.0, 0.0, 0.0)
+        seconds = self._busy(rate, where, costs)
+        spare = partial(self._spare, size=size, seconds=seconds)
+        low = _largest(lambda rate: spare(rate, where, side=1.0) >= 0.0, 2 * ceiling)
+        high = _largest(lambda rate: spare(rate, where, side=-1.0) >= 0.0, 2 * ceiling)
+        return Estimate(rate, min(low, rate), max(high, rate))
+
+    def max_clients(self, r: float, scaled: Callable[[int], Rooms], size: float, limit: float) -> Estimate:
+        """C: the most clients who may speak `r` times a second each, in the rooms that so many form."""
+        _positive(r)
+
+        def fits(count: int) -> bool:
+            rooms = scaled(count)
+            return self._latency(r * count, parts(rooms), self.costs(rooms, size), P99) <= _limit(limit)
+
+        most = _most(fits)
+        if not most:
+            return Estimate(0.0, 0.0, 0.0)
+        seconds = self._busy(r * most, parts(scaled(most)), self.costs(scaled(most), size))
+        spare = partial(self._spare, size=size, seconds=seconds)
+        low = _most(lambda count: spare(r * count, parts(scaled(count)), side=1.0) >= 0.0)
+        high = _most(lambda count: spare(r * count, parts(scaled(count)), side=-1.0) >= 0.0)
+        return Estimate(float(most), float(min(low, most)), float(max(high, most)))
+
+    def utilisation(self, rate: float, rooms: Rooms, size: float, limit: float) -> float:
+        """rho = rate / N; infinite where nothing can be served within the limit."""
+        most = self.requests_per_second(rooms, size, limit).value
+        return rate / most if most else inf
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `Model(**that)` makes the model again."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Model:
+        """Read what `as_dict` gave, also after JSON. Raises CapacityError."""
+        known = {field.name for field in fields(cls)}
+        if not {"a", "b"} <= set(found) <= known:
+            raise CapacityError(f"no model: {sorted(found)} are not its fields {sorted(known)}")
+        rows = tuple(tuple(row) for row in found.get("covariance", ()))
+        return cls(**{**found, "covariance": rows})
+
+    @property
+    def _quantile(self) -> float:
+        return student(self.freedom)
+
+    def _latency(self, rate: float, where: tuple[Part, ...], costs: Costs, share: float) -> float:
+        streams = flows(where, _positive(rate))
+        if not self.coalescing:
+            return percentile_queue(costs, streams, share)
+        return percentile_coalescing(
+            costs, streams, Flusher(self.flush_sends, self.flush_seconds, self.hold), share
+        )
+
+    def _busy(self, rate: float, where: tuple[Part, ...], costs: Costs) -> float:
+        """Seconds of work in a round; of a server that does not gather, in a second."""
+        streams = flows(where, rate)
+        return length(costs, streams) if self.coalescing else rate * alone(costs, streams)
+
+    def _work(self, rate: float, where: tuple[Part, ...], size: float, seconds: float) -> list[float]:
+        """What a round of so many seconds holds, in the order of NAMES; without coalescing a second."""
+        streams = flows(where, rate)
+        messages = rate * (seconds if self.coalescing else 1.0)
+        fan_out = sum(flow.rooms * flow.rate * flow.members for flow in streams) / rate
+        calls = messages * fan_out
+        if self.coalescing:
+            started = exp(-messages)
+            messages += started
+            calls = sends(streams, seconds) + started * fan_out
+        frames = messages * fan_out
+        dearer = calls * spread(sum(part.rooms * part.members for part in where))
+        return [messages, calls, frames, frames * (size + self.overhead), 1.0, dearer]
+
+    def _spare(
+        self, rate: float, where: tuple[Part, ...], *, size: float, seconds: float, side: float
+    ) -> float:
+        """Seconds left of a round whose work costs as much (1) or as little (-1) as the intervals allow."""
+        counts = self._work(rate, where, size, seconds)
+        expected = sum(getattr(self, name) * count for name, count in zip(NAMES, counts, strict=True))
+        variance = sum(
+            x * y * value
+            for x, row in zip(counts, self.covariance, strict=False)
+            for y, value in zip(counts, row, strict=True)
+        )
+        return seconds - expected - side * self._quantile * sqrt(max(0.0, variance))
+
+
+def _positive(rate: float) -> float:
+    if not (rate > 0.0 and isfinite(rate)):
+        raise CapacityError(f"rate of {rate} messages/s: give a positive number")
+    return rate
+
+
+def _limit(seconds: float) -> float:
+    if not seconds > 0.0:
+        raise CapacityError(f"latency limit of {seconds} s: give a positive number of seconds")
+    return seconds
+
+
+def _largest(fits: Callable[[float], bool], most: float) -> float:
+    """The largest rate up to `most` that fits; 0 where none does."""
+    low, high = 0.0, most
+    while high - low > NEAR * high and high > NOTHING * most:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _most(fits: Callable[[int], bool]) -> int:
+    """The largest number of clients that fits; 0 where none does."""
+    low, high = 0, 1
+    while high < MOST_CLIENTS and fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -1,0 +1,37 @@
+"""What an interval of measurement holds, and which counts the coefficients of the model are prices of.
+
+Invariant: CPU seconds are the sum of `work` times the coefficients, in the order of NAMES.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import NamedTuple
+
+NAMES = ("a", "b", "c", "d", "e", "b1")
+SMALL_SOCKETS = 100  # up to so many a send costs b; beyond, b1 more for each factor of e (2.718...)
+
+
+class Sample(NamedTuple):
+    """What one interval of measurement cost and did, at any load below saturation."""
+
+    cpu: float  # seconds of the server process
+    seconds: float  # of the clock
+    messages: int  # in
+    sends: int  # system calls to members
+    frames: int  # deliveries in them
+    bytes: int  # of those frames
+    rounds: int  # iterations with a flush; 0 where the server has none
+    sockets: int  # open connections
+    flush: float | None = None  # seconds of `cpu` that the flushes took, where that is known
+
+
+def work(sample: Sample) -> tuple[float, ...]:
+    """Counts of a sample, in the order of NAMES."""
+    dearer = sample.sends * spread(sample.sockets)
+    return (sample.messages, sample.sends, sample.frames, sample.bytes, sample.rounds, dearer)
+
+
+def spread(sockets: float) -> float:
+    """Tell how many b1 a send costs with so many sockets."""
+    return log(max(1.0, sockets / SMALL_SOCKETS))
