@@ -10,6 +10,7 @@ Invariant: no gate closes unless the model is sure, and one that refuses nobody 
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 HYSTERESIS = 0.05  # of utilisation: so far it must fall below the threshold before a gate opens
@@ -102,14 +103,15 @@ class Admission:
         elif self._exceeds(outlook, self._publish) and outlook.iteration > LONG * outlook.allowed:
             self.closed = True
             self.trim, self._tokens, self._at, self._calm = 1.0, 0.0, now, 0
+            self._before = inf  # what was before says nothing about the bucket
+        if self.closed:
+            self.full = True
+            self._set(outlook, refused)
         elif self.full:
             self.full = used >= self._connect - HYSTERESIS
         else:
             long = outlook.iteration > WARNING * outlook.allowed
             self.full = long and self._exceeds(outlook, self._connect)
-        if self.closed:
-            self.full = True
-            self._set(outlook, refused)
         self._before = outlook.iteration
         self._retry_ms = round(RETRY_MS * min(max(used, 1.0), LONGEST_RETRY))
 

@@ -253,6 +253,11 @@ def test_a_choice_may_come_as_itself() -> None:
         ({"unix": "/tmp/" + "x" * 103}, "longer than 107 bytes"),
         ({"origins": ("chat.example.org",)}, "is not an origin like https://chat.example.org"),
         ({"exempt_addresses": ("10.0.0.0/33",)}, "exempt_addresses: '10.0.0.0/33' does not appear"),
+        ({"reserved_addresses": ("admin",)}, "reserved_addresses: 'admin' does not appear"),
+        ({"latency_limit_ms": 0.5}, "latency_limit_ms is 0.5 but must be at least 1"),
+        ({"publish_utilisation": 1.5}, "publish_utilisation is 1.5 but must be at most 1"),
+        ({"connect_utilisation": 0.0}, "connect_utilisation is 0.0 but must be at least 0.1"),
+        ({"connect_utilisation": 0.98}, "must not be more than publish_utilisation (0.97)"),
         ({"backend": "io_uring"}, "must be one of 'raw', 'transport'"),
         ({"batch_bytes": 32 * 1024 - 1}, "at least twice max_frame"),
         ({"outbox_bytes": 1024 * 1024 - 1}, "outbox_bytes is 1,048,575 but must be at least 1,048,576"),
@@ -287,6 +292,8 @@ def test_contradictions(change: dict[str, object], says: str) -> None:
         {"outbox_bytes": 1024 * 1024},
         {"total_bytes": 1024 * 1024},
         {"port": 0},
+        {"connect_utilisation": 1.0, "publish_utilisation": 1.0},
+        {"reserved_addresses": ("10.1.2.3", "2001:db8::/32")},
     ],
 )
 def test_what_only_just_works(change: dict[str, object]) -> None:

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from fastchat.transports import caps
-from fastchat.transports.caps import Caps, connection_cap, network_of
+from fastchat.transports.caps import Caps, Networks, connection_cap, network_of
 
 
 def test_the_cap_over_all_counts_and_releases() -> None:
@@ -87,3 +87,20 @@ def test_a_system_that_forbids_it_leaves_the_soft_limit(monkeypatch: pytest.Monk
 def test_no_limit_needs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (4096, 4096))
     assert caps.raise_descriptor_limit() == 4096
+
+
+@pytest.mark.parametrize(
+    "address, inside",
+    [
+        ("10.1.2.3", True),
+        ("11.1.2.3", False),
+        ("::ffff:10.1.2.3", True),
+        ("2001:db8::5", True),
+        ("2001:db8::6", False),
+        ("fe80::1%eth0", True),
+    ],
+)
+def test_a_set_of_networks(address: str, inside: bool) -> None:
+    networks = Networks(("10.0.0.0/8", "2001:db8::5", "fe80::/10"))
+    assert (address in networks) is inside
+    assert address not in Networks(())
