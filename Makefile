@@ -18,6 +18,7 @@ help:
 	@echo "make bench        all benchmarks, into bench_results/"
 	@echo "make bench-quick  a first impression of them, in some minutes"
 	@echo "make peers        other servers to compare with, as far as they can be had"
+	@echo "make lab          fastchat bench in full: capacity, compare, connections, report; takes hours"
 	@echo "make fuzz         a million mutated frames against framing and codec"
 	@echo "make soak         a real server under mixed load for MINUTES=5"
 	@echo "make sanitize     the C code under AddressSanitizer and UBSan"
@@ -44,6 +45,11 @@ bench-quick: $(VENV)/.tested
 
 peers: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.peers.install $(ARGS)
+
+lab: $(VENV)/.tested
+	@status=0; for part in capacity compare connections; do \
+	  $(BIN)/fastchat bench $$part || status=$$?; [ $$status -ne 130 ] || exit 130; done; \
+	  $(BIN)/fastchat bench report && exit $$status
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m tests.protocol.fuzz $(ARGS)

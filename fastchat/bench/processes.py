@@ -105,6 +105,14 @@ def status(pid: int, name: str) -> int:
     return int(line.split()[1]) if line else 0
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs: one that ended but was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @dataclass(slots=True)
 class Running:
     """A server that accepts connections; `process` is None if somebody else started it."""
@@ -118,7 +126,7 @@ class Running:
     def alive(self) -> bool:
         if self.process is not None:
             return self.process.poll() is None
-        return not self.pid or Path(f"/proc/{self.pid}").exists()
+        return not self.pid or lives(self.pid)
 
     def cpu_seconds(self) -> float:
         """CPU seconds of all its threads; 0 where its pid is not known. Raises BenchError if it is gone."""
@@ -135,10 +143,13 @@ class Running:
         """The end of what it printed."""
         return self.log.read_text(errors="replace")[-2000:].strip() if self.log else ""
 
-    def fate(self) -> str:
-        """How it ended, with its last words; "" while it runs."""
-        if self.alive():
-            return ""
+    def fate(self, patience: float = 0.0) -> str:
+        """How it ended, with its last words; "" if it runs, after waiting so many seconds for its end."""
+        deadline = time.monotonic() + patience
+        while self.alive():
+            if time.monotonic() >= deadline:
+                return ""
+            time.sleep(0.01)
         code = self.process.returncode if self.process else None
         if code is None:
             return f"{self.name} (pid {self.pid}) ended"
@@ -177,6 +188,7 @@ def running(
                     stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                     cwd=target.folder or ROOT, env=place.environment({**target.settings, **(settings or {})}),
                     preexec_fn=lambda: prepare(place.cores.server),
+                    start_new_session=True,  # Ctrl-C is for us: we end it in good order
                 )  # fmt: skip
             except OSError as error:
                 raise BenchError(f"{target.name} cannot be started: {error.strerror or error}") from error

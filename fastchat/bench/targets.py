@@ -11,7 +11,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,11 @@ def expand(word: str, values: Mapping[str, str]) -> str:
 
 
 SERVE = ("{python}", "-m", "fastchat", "serve", "--port", "{port}")
-LIMITS_OFF = ("--limits", "off", "--set", "admission=false")  # a laboratory wants to see what overload does
-FASTCHAT = Target("fastchat", (*SERVE, *LIMITS_OFF), note="one process, Cython broadcast core")
+OURS = (*SERVE, "--limits", "off")
+NEVER_REFUSE = {"FASTCHAT_ADMISSION": "false"}  # a laboratory wants to see what overload does
 BUILT_IN: tuple[Target, ...] = (
-    FASTCHAT,
-    Target("fastchat-ws", FASTCHAT.command, wire="ws", note="the same over WebSocket"),
+    Target("fastchat", OURS, settings=NEVER_REFUSE, note="one process, Cython broadcast core"),
+    Target("fastchat-ws", OURS, wire="ws", settings=NEVER_REFUSE, note="the same over WebSocket"),
     Target("threaded", (*SERVE, "--server", "threaded"), coalescing=False, note="a thread for each client"),
     Target("streams", (*SERVE, "--server", "streams"), coalescing=False, note="asyncio streams, naive loop"),
 )
@@ -147,8 +147,8 @@ def _peer(name: str, table: Any, path: Path) -> Target:
         raise BenchError(f"{where} command: nothing says {{port}}, so it cannot be told where to listen")
     version = _words(table["version"], f"{where} version") if "version" in table else ()
     needs = _needs(table.get("needs", {}), where)
-    more = {"settings": settings, "coalescing": coalescing, "needs": needs, "version": version}
-    return Target(name, command, folder=path.resolve().parent, **more, **texts)
+    made = Target(name, command, settings=settings, coalescing=coalescing, needs=needs, version=version)
+    return replace(made, folder=path.resolve().parent, **texts)  # type: ignore[arg-type]  # STRINGS are texts
 
 
 def _text(value: Any, where: str) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "send": "Say one thing, or each line of a pipe.",
     "tail": "Print what is said in a room.",
     "ping": "Measure round trips to a server.",
+    "bench": "Measure what a server can carry, and compare.",
     "version": "Show the versions of what runs here.",
     "completion": "Print the shell's completion script.",
 }

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -77,7 +76,7 @@ def test_one_that_was_killed_is_told_and_has_no_clock() -> None:
         assert (server.resident(), server.threads()) == (0, 0)
 
 
-def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
+def test_it_dies_with_whoever_started_it() -> None:
     starter = (
         "import os, sys\n"
         "from fastchat.bench.processes import *\n"
@@ -92,7 +91,7 @@ def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
     assert done.returncode == 9, done.stderr
     pid = int(done.stdout)
     for _ in range(200):
-        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        if not processes.lives(pid):
             return
         time.sleep(0.01)
     raise AssertionError(f"{pid} still runs")

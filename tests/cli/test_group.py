@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fastchat import __version__
+from fastchat.bench.failure import BenchError
 from fastchat.cli import COMMANDS, main
 from fastchat.cli.failure import EXITS, Failure, explain
 from fastchat.client import CannotConnect, Closed, Disconnected, Refused, RequestTimeout, ServerFault
@@ -74,6 +75,7 @@ def test_wrong_use_is_2(arguments: list[str]) -> None:
         (Disconnected("gone"), 5),
         (ServerFault("garbage"), 5),
         (Closed("over"), 5),
+        (BenchError("no server"), 3),
         (FastChatError("?"), 1),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastchat.cli.group import LazyGroup
 
 SUMMARIES = {
@@ -13,7 +11,6 @@ SUMMARIES = {
     "connections": "Memory and time that sessions cost, up to the limit.",
     "report": "Plots and a page of what was measured.",
 }
-PRESENT = {name: text for name, text in SUMMARIES.items() if (Path(__file__).parent / f"{name}.py").exists()}
 
 HELP = """Measure how much a server can carry, and compare it with others.
 
@@ -28,8 +25,10 @@ EPILOG = """\b
 Examples:
   fastchat bench load --clients 1000 --per-client 2
   fastchat bench load --rate 5000 --clients 200 --room-size 5 --wire ws
+  fastchat bench capacity --quick
   fastchat bench compare --quick
   fastchat bench connections --quick
+  fastchat bench report
 
 \b
 Results: --out FILE; a full run in a working tree is kept in bench_results/. Each sample is written when
@@ -40,4 +39,4 @@ Exit codes: 0 measured and every frame right, 1 wrong or lost frames, 2 wrong us
 be measured, 130 interrupted.
 """
 
-command = LazyGroup("bench", package=__name__, summaries=PRESENT, help=HELP, epilog=EPILOG)
+command = LazyGroup("bench", package=__name__, summaries=SUMMARIES, help=HELP, epilog=EPILOG)

@@ -1,0 +1,142 @@
+"""`fastchat bench compare`: the same load for several servers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastchat.bench.compare import (
+    FULL,
+    MEMBERS,
+    MODES,
+    QUICK,
+    Lengths,
+    Point,
+    figures,
+    plan,
+    points,
+    rate,
+    ratios,
+    seconds,
+    turns,
+)
+from fastchat.bench.load import attempted, deliveries_per_cpu_second, latency, sampled, status
+from fastchat.bench.targets import choose
+from fastchat.cli.bench import comparison, stage
+from fastchat.cli.bench import sample as page
+from fastchat.cli.bench.numbers import milliseconds, number
+from fastchat.cli.bench.progress import clock_time
+from fastchat.cli.bench.sample import going
+
+QUICK_MEMBERS = (100, 1000)
+QUICK_SECONDS = 110.0  # a quick run stays below two minutes: with many servers it leaves points out
+
+EPILOG = """\b
+Examples:
+  fastchat bench compare --quick
+  fastchat bench compare --servers fastchat,threaded --members 1000 --rounds 5
+  fastchat bench compare --mode paced --members 100,1000
+  fastchat bench compare --out compare.json
+
+\b
+flood:  one member publishes with 64 messages under way (16 above 2,000 members); deliveries per CPU second
+        of the server process count, its utilisation does not
+paced:  at 500, 100, 10 and 2 messages a second for 10, 100, 1,000 and 5,000 members, which every server here
+        can carry; latency and the share of a core count
+ratios: fastchat / other, each within a round and on the same wire, then median and spread
+
+\b
+Exit codes: 0 measured and every frame right, 1 wrong or lost frames, 2 wrong use, 3 a server could not be
+measured (said by name; the others were), 130 interrupted.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--servers", metavar="LIST", callback=stage.names, help="Only these, parted by commas.")
+@click.option("--members", metavar="LIST", callback=stage.numbers, help="10,100,1000,5000 by default.")
+@click.option("--mode", type=click.Choice(MODES), help="Only flat out, or only paced.")
+@click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="5 by default, 1 with --quick.")
+@click.option("--payload", type=click.IntRange(32, 16000), metavar="BYTES", default=100, show_default=True)
+@click.option("--quick", is_flag=True, help="A first impression in less than two minutes.")
+@stage.PEERS_FILE
+@stage.JSON
+@stage.OUT
+def command(
+    servers: Sequence[str],
+    members: Sequence[int],
+    mode: str | None,
+    rounds: int | None,
+    payload: int,
+    quick: bool,
+    peers: Path | None,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Put the same load on fastchat, the baselines and whatever peers are installed, interleaved.
+
+    Every sample has a fresh server on a core of its own. A server that is not there, fails or dies is named
+    and costs its own samples only.
+    """
+    here = stage.here()
+    known = choose(servers, stage.known(peers))
+    targets, skipped = stage.startable(known)
+    many = rounds or (1 if quick else 5)
+    lengths = QUICK if quick else FULL
+    where = points(members or (QUICK_MEMBERS if quick else MEMBERS), [mode] if mode else MODES)
+    if quick and not members:
+        where = fitting(where, lengths, len(targets) * many)
+    about = {
+        "quick": quick,
+        "pinned": here.cores.pinned,
+        "rounds": many,
+        "payload": payload,
+        "rates": {str(point.members): rate(point.members) for point in where if point.mode == "paced"},
+        "modes": sorted({point.mode for point in where}),
+        "members": sorted({point.members for point in where}),
+    }
+    complete = not (quick or servers or members or mode or rounds or payload != 100)
+    kept = stage.record("compare", about, out, complete=complete, peers=stage.versions(targets))
+    kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
+    planned = sum(seconds(point, lengths) for _, point, _ in turns(targets, where, many))
+    line = stage.progress(planned)
+    line.say(f"{len(targets)} servers, {len(where)} loads, {many} rounds: about {clock_time(planned)}")
+    with stage.interruptible(kept, line) as stopped:
+        for turn, point, target in turns(targets, where, many):
+            line.begin(f"{turn}/{many} {point.members:,} {point.mode} {target.name}", seconds(point, lengths))
+            load = plan(point, lengths, payload, seed=turn)
+            entry = attempted(partial(sampled, target, load, here, listen=going(line)))
+            kept.add({"round": turn, **point._asdict(), "server": target.name, **entry})
+            line.end(outcome(entry))
+    kept.put(
+        figures=figures(kept.samples, where, [target.name for target in targets]),
+        ratios=ratios(kept.samples, where, targets),
+    )
+    click.echo(json.dumps(kept.document) if as_json else comparison.text(kept.document))
+    click.echo(stage.kept_in(kept), err=True)
+    sys.exit(stage.INTERRUPTED if stopped() else status(kept.samples))
+
+
+def fitting(where: Sequence[Point], lengths: Lengths, samples: int) -> tuple[Point, ...]:
+    """As many points, from the last, as fit into a quick run with so many samples of each; at least one."""
+    kept: list[Point] = []
+    left = QUICK_SECONDS
+    for point in reversed(where):
+        left -= samples * seconds(point, lengths)
+        if left >= 0 or not kept:
+            kept.insert(0, point)
+    return tuple(kept)
+
+
+def outcome(entry: Mapping[str, Any]) -> str:
+    """What a sample showed, in a few words."""
+    if entry["failed"]:
+        return f"FAILED: {entry['failed']}"
+    sample = entry["sample"]
+    rate = f"{number(deliveries_per_cpu_second(sample))} deliveries per CPU second"
+    return f"{rate}, p99 {milliseconds(latency(sample, 'p99'))}{page.doubts(sample)}"
