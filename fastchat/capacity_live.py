@@ -51,7 +51,8 @@ class Live:
         self.clients = 0
         self.cpu = 0.0  # share of a core in the last window
         self.share = 1.0  # of a core that others leave us
-        self.iteration = 0.0  # seconds, mean of the last beats
+        self.iteration = 0.0  # seconds, what is usual in the last beats
+        self.mean = 0.0  # seconds
         self.sends = 0.0  # per flush
         self.frames = 0.0  # per send
         self._publish = config.publish_utilisation
@@ -64,8 +65,13 @@ class Live:
         self._opened: Totals | None = None  # when the window began
         self._beats: deque[tuple[int, float]] = deque(maxlen=BEATS)
 
-    def beat(self, totals: Totals, age: float) -> Outlook:
-        """Take the totals of a beat; `age` is how long the oldest put has waited for the end of its flush."""
+    def beat(self, totals: Totals, median: float, age: float) -> Outlook:
+        """Take the totals of a beat.
+
+        `median` is that of the iterations of the last few beats, 0 where there were none; it shrugs off the
+        single long one that somebody else caused. `age` is how long the oldest put has waited for the end of
+        its flush. Both in seconds.
+        """
         last, self._totals = self._totals, totals
         if last is None or self._opened is None:
             self._opened = totals
@@ -77,7 +83,8 @@ class Live:
         self._offered += ((totals.publishes - last.publishes) / seconds - self._offered) * weight
         self._beats.append((totals.rounds - last.rounds, totals.round_seconds - last.round_seconds))
         rounds = sum(count for count, _ in self._beats)
-        self.iteration = max(sum(length for _, length in self._beats) / max(rounds, 1), age)
+        self.mean = sum(length for _, length in self._beats) / max(rounds, 1)
+        self.iteration = median or age
         if totals.time - self._opened.time >= WINDOW:
             opened, self._opened = self._opened, totals
             self._window(opened, totals)

@@ -15,9 +15,11 @@ from fastchat.broadcast import Stats
 from fastchat.capacity_filter import Costs, Shape
 from fastchat.capacity_live import Live
 from fastchat.config import Config
-from fastchat.meter import Meter
+from fastchat.meter import MICRO, Meter, Recent
+from fastchat.transports.gauge import MOMENT
 
 BEAT = 0.1  # seconds
+STALL = 0.05  # seconds
 
 
 class Coalescing:
@@ -30,11 +32,13 @@ class Coalescing:
         self.random = Random(seed)
         self.noise = 0.05  # of what an iteration costs
         self.meter = Meter()
+        self.moment = Recent(self.meter.lengths, MOMENT)
         self.live = Live(config)
         self.admission = Admission(config.admission, config.connect_utilisation, config.publish_utilisation)
         self.now = 0.0
         self.cpu = 0.0
         self.other = 0.0  # CPU seconds a beat takes for other things
+        self.stalls = 0.0  # part of the iterations in which somebody else has the core for STALL seconds
         self.opened = sessions
         self.counts = dict.fromkeys(Stats._fields, 0)
         self.latencies: list[tuple[float, float]] = []
@@ -102,6 +106,8 @@ class Coalescing:
         frames = round(k * shape.fan_out)
         flush = sends * costs.b + frames * (costs.c + costs.d * shape.size) + costs.e
         flush *= self.random.gauss(1.0, self.noise)
+        if self.random.random() < self.stalls:
+            self.now += STALL
         self._spend(spent + flush)
         self.counts["messages"] += k
         self.counts["sends"] += sends
@@ -129,6 +135,7 @@ class Coalescing:
             self.sessions,
             self.opened,
         )
-        self.outlook = self.live.beat(totals, 0.0)
+        self.moment.turn(self.now)
+        self.outlook = self.live.beat(totals, self.moment.percentile(0.5) / MICRO, 0.0)
         admission.judge(self.outlook, int(self.now * 1000))
         self.on_beat()

@@ -205,6 +205,16 @@ def test_a_fresh_server_never_refuses_who_waits_for_acknowledgements(
     assert world.admission.refused_publishes == 0
 
 
+@pytest.mark.parametrize("shape", ROOMS.values(), ids=ROOMS)
+def test_a_machine_that_stalls_is_not_overloaded(shape: Shape) -> None:
+    """Others take the core for a while, time and again: that is no load of ours."""
+    world = Coalescing(machine(4.0), shape, int(shape.recipients), Config())
+    world.stalls = 0.02
+    world.flood(64, 15.0)
+    assert world.live.filter.windows > 5
+    assert (world.admission.refused_publishes, world.admission.full) == (0, False)
+
+
 @pytest.mark.parametrize(
     "shape, limit, parts",
     [

@@ -107,7 +107,7 @@ def test_time_that_stands_still_is_no_division_by_zero() -> None:
     totals = world.live._totals
     assert totals is not None
     before = world.live.outlook
-    assert world.live.beat(totals, 0.0) == before
+    assert world.live.beat(totals, 0.0, 0.0) == before
 
 
 def test_the_age_of_what_waits_counts_as_an_iteration() -> None:
@@ -116,7 +116,7 @@ def test_the_age_of_what_waits_counts_as_an_iteration() -> None:
     world.pace(0.1 * capacity(ROOM), 1)
     totals = world.live._totals
     assert totals is not None
-    assert world.live.beat(totals._replace(time=totals.time + 0.1), 3.0).iteration == 3.0
+    assert world.live.beat(totals._replace(time=totals.time + 0.1), 0.0, 3.0).iteration == 3.0
 
 
 @pytest.mark.parametrize("per_member", [0.3, 1.0, 5.0, 64.0])

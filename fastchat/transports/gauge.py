@@ -11,11 +11,12 @@ from collections.abc import Callable
 from fastchat.capacity_live import Live
 from fastchat.capacity_report import limits, report
 from fastchat.hub import Hub
-from fastchat.meter import Meter, Recent, Totals
+from fastchat.meter import MICRO, Meter, Recent, Totals
 from fastchat.transports.flusher import Flusher
 from fastchat.transports.wiring import Wiring
 
 SPAN = 5.0  # seconds: percentiles are of the last five to ten
+MOMENT = 0.15  # seconds, the same for what the gates look at
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Gauge:
         self._cpu = cpu
         self._idle = cpu()  # CPU seconds before the server began
         self._lengths = Recent(meter.lengths, SPAN)
+        self._moment = Recent(meter.lengths, MOMENT)
         self._sends = Recent(meter.flush_sends, SPAN)
         self._frames = Recent(meter.flush_frames, SPAN)
         self.live = Live(config)
@@ -54,10 +56,11 @@ class Gauge:
 
     def beat(self, now: float) -> None:
         """Let the model learn, and the gates open or close; called ten times a second."""
-        for recent in (self._lengths, self._sends, self._frames):
+        for recent in (self._lengths, self._sends, self._frames, self._moment):
             recent.turn(now)
+        median = self._moment.percentile(0.5) / MICRO
         try:
-            outlook = self.live.beat(self.totals(now), self._flusher.age(now))
+            outlook = self.live.beat(self.totals(now), median, self._flusher.age(now))
         except ArithmeticError:  # whatever numbers brought us there, the server goes on, gates open
             LOG.exception("the load model starts anew")
             self.live = Live(self._wiring.config)
@@ -72,7 +75,7 @@ class Gauge:
         told["iteration_ms"] = {
             "p50": lengths.percentile(0.5) / 1000,
             "p99": lengths.percentile(0.99) / 1000,
-            "mean": self.live.iteration * 1000,
+            "mean": self.live.mean * 1000,
         }
         told["flush"] = {
             "sends": self.live.sends,

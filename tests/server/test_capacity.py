@@ -69,7 +69,7 @@ def believe(server: Server, outlook: Outlook) -> None:
     """Let the server take this for its load from now on."""
 
     class Convinced(Live):
-        def beat(self, totals: Totals, age: float) -> Outlook:
+        def beat(self, totals: Totals, median: float, age: float) -> Outlook:
             return outlook
 
     server.gauge.live = Convinced(server.wiring.config)
@@ -233,7 +233,7 @@ def test_a_model_that_fails_opens_the_gates(
             believe(server, FLOODED)
 
             class Broken(Live):
-                def beat(self, totals: Totals, age: float) -> Outlook:
+                def beat(self, totals: Totals, median: float, age: float) -> Outlook:
                     raise ZeroDivisionError
 
             server.gauge.live = Broken(server.wiring.config)
