@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
 SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
-.PHONY: help serve test check bench bench-quick peers fuzz soak sanitize dist clean
+.PHONY: help serve test check bench bench-quick bench-compare peers fuzz soak sanitize dist clean
 
 help:
 	@echo "make serve        build, install and start the server (ARGS=\"--port 9000\")"
@@ -17,6 +17,7 @@ help:
 	@echo "make check        lint, types and stubs only"
 	@echo "make bench        all benchmarks, into bench_results/"
 	@echo "make bench-quick  a first impression of them, in some minutes"
+	@echo "make bench-compare BASE=main~3   what has become slower since that commit"
 	@echo "make peers        other servers to compare with, as far as they can be had"
 	@echo "make lab          fastchat bench in full: capacity, compare, connections, report; takes hours"
 	@echo "make fuzz         a million mutated frames against framing and codec"
@@ -42,6 +43,10 @@ bench: $(VENV)/.tested
 bench-quick: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.micro --quick
 	$(BIN)/python -m benchmarks.bench_server --quick $(ARGS)
+
+bench-compare: $(VENV)/.tested
+	@test -n "$(BASE)" || { echo "say with what: make bench-compare BASE=main~3"; exit 2; }
+	@$(BIN)/python -m benchmarks.compare_commits "$(BASE)" $(ARGS)
 
 peers: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.peers.install $(ARGS)
