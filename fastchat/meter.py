@@ -16,6 +16,7 @@ from typing import NamedTuple
 from fastchat.broadcast import Stats
 
 FINE = 8  # buckets per power of two: a bucket is at most an eighth of its lowest value wide
+EXACT = 2 * FINE  # values below it have a bucket each
 SLOTS = 192  # buckets, which reach to 2^26: 67 seconds where the unit is a microsecond
 MOST = (1 << 26) - 1  # whatever is longer counts as this
 MICRO = 1_000_000  # microseconds in a second, the unit of lengths in buckets
@@ -70,19 +71,22 @@ class Meter:
         a room, which is long by choice: then only the flush counts. A flush that sent nothing is none.
         """
         sent = sends - self._sends
-        delivered = deliveries - self._deliveries
-        self._sends, self._deliveries = sends, deliveries
-        began = max(first, self._ended) if first >= 0.0 else ended - seconds
-        self._ended = ended
+        before, self._ended = self._ended, ended
         if not sent:
             return
-        length = ended - began
+        self._sends = sends
+        if first < 0.0:
+            length = seconds
+        else:
+            length = ended - (first if first > before else before)
         self.rounds += 1
         self.round_seconds += length
         self.flush_seconds += seconds
         self.lengths[slot(int(length * MICRO))] += 1
         self.flush_sends[slot(sent)] += 1
-        self.flush_frames[slot((delivered + sent // 2) // sent)] += 1
+        frames = (deliveries - self._deliveries + (sent >> 1)) // sent
+        self.flush_frames[frames if frames < EXACT else slot(frames)] += 1
+        self._deliveries = deliveries
 
     def totals(
         self, time: float, cpu: float, stats: Stats, publishes: int, refused: int, sessions: int, opened: int
@@ -107,16 +111,17 @@ class Meter:
 
 def slot(value: int) -> int:
     """Tell the bucket of a value: exact below 16, then eight to each power of two."""
-    if value < 2 * FINE:
-        return max(value, 0)
-    value = min(value, MOST)
+    if value < EXACT:
+        return value if value > 0 else 0
+    if value > MOST:
+        value = MOST
     shift = value.bit_length() - 4
     return shift * FINE + (value >> shift)
 
 
 def middle(index: int) -> float:
     """Tell the value that stands for a bucket: its middle."""
-    if index < 2 * FINE:
+    if index < EXACT:
         return float(index)
     shift = index // FINE - 1
     return ((FINE + index % FINE) << shift) + ((1 << shift) - 1) / 2

@@ -31,12 +31,13 @@ class Pending(NamedTuple):
 
 def publish(session: Session, command: Publish, now: int) -> None:
     """Answer PUBLISH (PROTOCOL, "Commands")."""
-    admission = session.hub.admission
+    hub = session.hub
+    admission = hub.admission
     admission.publishes += 1
     if admission.closed and not session.peer.reserved:
         retry_ms = admission.publish(now)
         if retry_ms:
-            session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
+            session.outbox.put(hub.refusal.encode(command.id, retry_ms))
             return
     _, name, data, key, _, ephemeral, ttl_ms = command
     room = session.rooms.get(name)
@@ -44,10 +45,10 @@ def publish(session: Session, command: Publish, now: int) -> None:
         room = entering(session, name)
     size = len(data) + room.overhead
     waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
-    if room.members.full(size + waiting) or (waiting and waiting + size > session.hub.config.batch_bytes):
+    if room.members.full(size + waiting) or (waiting and waiting + size > hub.config.batch_bytes):
         raise ProtocolError(Code.OVERLOADED, "the room has more than can be sent", retry_ms=BUSY_RETRY_MS)
     user = session.user
-    stored = session.hub.engine.append(
+    stored = hub.engine.append(
         name,
         user.name,
         data,
