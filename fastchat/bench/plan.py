@@ -79,8 +79,9 @@ class Plan:
             (0 <= self.stalled < max(self.clients, 1), "stalled clients are fewer than all"),
             (0 <= self.publishers <= least, f"publishers are 0 to {least}, the members of the smallest room"),
             (
-                not self.stalled or 0 < self.publishers <= self.groups[-1].members - self.stalled or not speak,
-                "with stalled members, publishers are 1 or more of those of the last room who read",
+                not (self.stalled and speak and self.publishers)
+                or self.publishers <= self.groups[-1].members - self.stalled,
+                "publishers are members who read",
             ),
             (
                 LEAST_PAYLOAD <= self.payload <= MOST_PAYLOAD,
