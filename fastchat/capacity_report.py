@@ -13,6 +13,7 @@ from fastchat.config import Config
 
 CEILING = 0.9  # of what the core could do with endless patience: beyond it more patience brings nothing
 FULL = 0.9  # of the bytes that may wait
+SHORT = 0.9  # of the capacity: with less because of batch_bytes these are what limits
 TIMES = 1000.0  # no server is told that it could bear more than so many times its load
 HALVINGS = 40
 ALONE = 0.8  # of a core: with less of it others are what limits us
@@ -96,9 +97,9 @@ def limits(live: Live, connections: int, waiting: int, config: Config) -> tuple[
     if more is not None and connections < more:
         return "connections", f"{connections} more connections may be opened"
     rooms = max(1.0, shape.recipients / shape.fan_out)
-    batch = live.capacity * live.allowed * shape.size / rooms
-    if batch > config.batch_bytes:
-        return "memory", f"a room would gather {batch:.0f} bytes between two flushes (batch_bytes)"
+    full = config.batch_bytes * rooms / (live.capacity * shape.size)  # seconds until a batch is
+    if full < live.allowed and costs.rate(full, shape) < SHORT * live.capacity:
+        return "memory", f"a room gathers batch_bytes in {full * 1000:.1f} ms, before it is worth a flush"
     if live.share < ALONE:
         return "cpu", f"others leave the server {live.share:.0%} of its core"
     if live.capacity >= CEILING / costs.message(shape):

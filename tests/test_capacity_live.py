@@ -6,6 +6,7 @@ from math import exp
 
 import pytest
 
+from fastchat.capacity import Crowd, Model
 from fastchat.capacity_filter import TYPICAL, Costs, Shape
 from fastchat.capacity_live import P99, Live, recipients
 from fastchat.config import Config
@@ -139,3 +140,12 @@ def test_recipients_have_bounds(
     sends: int, frames: int, fan_out: float, sessions: int, expected: float
 ) -> None:
     assert recipients(100, sends, frames, fan_out, sessions) == expected
+
+
+@pytest.mark.parametrize("fan_out, members", [(1000, 1000), (5, 1000), (50, 1000)])
+def test_it_agrees_with_the_careful_calculation(fan_out: int, members: int) -> None:
+    """`Model` sums the latency over all that varies, which takes half a second; here it is a triangle."""
+    costs = {name: cost for name, cost in TYPICAL._asdict().items() if name != "f"}
+    careful = Model(**costs, hold=0.002).requests_per_second(Crowd(members, fan_out), 130, 0.05).value
+    quick = TYPICAL.rate(0.05 / P99, Shape(float(fan_out), float(members), 130.0))
+    assert quick == pytest.approx(careful, rel=0.05)
