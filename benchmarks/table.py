@@ -1,6 +1,8 @@
 """Render results: a table for the terminal, and the tables of docs/BENCHMARKS.md.
 
 python -m benchmarks.table [--check]      rewrite the document from bench_results/, or say if it differs
+
+Each file of results has a part of the document between two marks; what is written outside of them stays.
 """
 
 from __future__ import annotations
@@ -8,21 +10,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.programs import ROOT
 from benchmarks.results import FOLDER
+from fastchat.bench.report_files import File
+from fastchat.bench.report_numbers import duration, number
+from fastchat.bench.report_reading import evidence
+from fastchat.bench.report_sections import COMMANDS, SECTIONS
+from fastchat.bench.results import read
 
 DOCUMENT = ROOT / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- generated from bench_results/server.json -->", "<!-- end of what is generated -->"
-
-
-def number(value: float) -> str:
-    """Three digits that mean something."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:.3g}"
+BEGIN, END = "<!-- generated from bench_results/{} -->", "<!-- end of what is generated -->"
+KINDS = tuple(dict.fromkeys(section.kind for section in SECTIONS))  # of `fastchat bench`
 
 
 def within(row: Mapping[str, Any]) -> str:
@@ -91,21 +92,54 @@ def section(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def laboratory(kind: str, file: File | None, pictures: Path) -> str:
+    """What docs/BENCHMARKS.md says of a result of `fastchat bench`: the report's pictures and tables."""
+    if file is None:
+        return f"(Not measured yet: `{COMMANDS[kind]}` does.)"
+    seconds = duration(float(file.content.get("seconds") or 0.0))
+    lines = [f"Measured with `{file.command}` in {seconds}: {file.provenance}."]
+    found = evidence({kind: file})
+    for one in SECTIONS:
+        if one.kind != kind:
+            continue
+        lines += ["", f"### {one.title}", "", one.about]
+        if (pictures / f"{one.name}.png").exists():
+            lines += ["", f"![{one.title}](../{FOLDER.name}/{pictures.name}/{one.name}.png)"]
+        for table in one.tables(found):
+            lines += ["", f"{table.title}:", "", *markdown(table.head, table.rows)]
+    lines += [f"- left out: {notice}" for notice in found.notices]
+    return "\n".join(lines)
+
+
+def replaced(document: str, name: str, text: str) -> str:
+    """The document with the part generated from the result of that name made anew."""
+    begin = BEGIN.format(name)
+    before, rest = document.split(begin)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"nothing ends the part that begins with {begin}")
+    return f"{before}{begin}\n{text}\n{END}{after}"
+
+
 def rendered(document: str, result: Mapping[str, Any]) -> str:
-    """The document with its generated part made anew."""
-    before, rest = document.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{section(result)}\n{END}{after}"
+    """The document with the part of the whole server's benchmark made anew."""
+    return replaced(document, "server.json", section(result))
+
+
+def regenerated(document: str, folder: Path = FOLDER) -> str:
+    """The document with all its generated parts made anew from the results in a folder."""
+    if (folder / "server.json").exists():
+        document = rendered(document, json.loads((folder / "server.json").read_text()))
+    for kind in KINDS:
+        path = folder / f"{kind}.json"
+        file = File(path.name, read(path)) if path.exists() else None
+        document = replaced(document, path.name, laboratory(kind, file, folder / "report"))
+    return document
 
 
 def main() -> int:
-    source = FOLDER / "server.json"
-    if not source.exists():
-        print("no bench_results/server.json yet: run python -m benchmarks.bench_server", file=sys.stderr)
-        return 2
-    result = json.loads(source.read_text())
     there = DOCUMENT.read_text()
-    wanted = rendered(there, result)
+    wanted = regenerated(there)
     if "--check" in sys.argv:
         return int(there != wanted)
     DOCUMENT.write_text(wanted)

@@ -1,23 +1,36 @@
-"""Put the figures of bench_results/server.json into the README: `python -m tools.readme [--check]`.
+"""Put figures of bench_results/ into the README: `python -m tools.readme [--check]`.
 
-Only what that file holds is told, so no figure stands there that nobody measured.
+Only what the files there hold is told, so no figure stands there that nobody measured.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import claim_rows, markdown
+from benchmarks.table import BEGIN as MARK
+from benchmarks.table import END, claim_rows, markdown, replaced
+from fastchat.bench.report_files import File
+from fastchat.bench.report_numbers import count
+from fastchat.bench.report_points import Knee, rooms_in_words
+from fastchat.bench.report_reading import knees
+from fastchat.bench.report_tables import verdict
+from fastchat.bench.results import read
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULT = ROOT / "bench_results" / "server.json"
-BEGIN, END = "<!-- generated from bench_results/server.json -->", "<!-- end of what is generated -->"
+CAPACITY = ROOT / "bench_results" / "capacity.json"
+PICTURE = ROOT / "bench_results" / "report" / "knees.png"
+BEGIN = MARK.format(RESULT.name)
 NOTHING = "(Nothing has been measured yet: `make bench` does.)"
+NO_CAPACITY = "(Nothing has been measured yet: `fastchat bench capacity` does.)"
+SERVER, PAYLOAD = "fastchat", 100  # bytes: whose figures are shown
+
+__all__ = ["BEGIN", "END", "RESULT", "main", "rendered", "users"]
 
 
 def section(result: Mapping[str, Any]) -> str:
@@ -40,15 +53,46 @@ def section(result: Mapping[str, Any]) -> str:
 
 def rendered(text: str, result: Mapping[str, Any] | None) -> str:
     """The README with its generated part made anew."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{NOTHING if result is None else section(result)}\n{END}{after}"
+    return replaced(text, RESULT.name, NOTHING if result is None else section(result))
+
+
+def users(text: str, file: File | None, picture: bool) -> str:
+    """The README with its part about how many clients fit on a machine made anew."""
+    found = [one for one in knees(file, []) if one.server == SERVER] if file else []
+    return replaced(text, CAPACITY.name, clients(file, found, picture) if file and found else NO_CAPACITY)
+
+
+def clients(file: File, found: Sequence[Knee], picture: bool) -> str:
+    """How many clients of each kind of rooms were predicted, and measured."""
+    limit = file.content["settings"]["limit_ms"]
+    rows = [
+        (
+            f"{rooms_in_words(one.rooms)}, each says {one.rate:g} a second",
+            count(one.predicted.median),
+            f"{count(one.low)} to {count(one.high)}" if one.high else f"more than {count(one.low)}",
+        )
+        for one in sorted(found, key=lambda one: one.rate)
+        if one.payload == PAYLOAD
+    ]
+    lines = [
+        f"With {PAYLOAD} bytes a message and p99 <= {limit:g} ms ({file.provenance}):",
+        "",
+        *markdown(("clients", "predicted from light load", "measured"), rows),
+        "",
+        f"{verdict(found, SERVER)}.",
+    ]
+    if picture:
+        path = f"{PICTURE.parent.parent.name}/{PICTURE.parent.name}/{PICTURE.name}"
+        lines += ["", f"![Predicted against measured knee]({path})"]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
     result = json.loads(RESULT.read_text()) if RESULT.exists() else None
     there = README.read_text(encoding="utf-8")
     wanted = rendered(there, result)
+    file = File(CAPACITY.name, read(CAPACITY)) if CAPACITY.exists() else None
+    wanted = users(wanted, file, PICTURE.exists())
     if "--check" in arguments:
         return int(there != wanted)
     README.write_text(wanted, encoding="utf-8")

@@ -13,7 +13,7 @@ from fastchat.bench.report_points import Evidence
 from fastchat.bench.report_sections import COMMANDS, SECTIONS, Section
 from fastchat.bench.report_tables import Table, claims
 
-LONG = 12  # rows: a longer table is folded
+LONG = 30  # rows: a longer table is folded
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #5c5c5c; --line: #d8d8d8;

@@ -29,7 +29,7 @@ COMMANDS = {
     "capacity": "fastchat bench capacity --servers fastchat,threaded",
     "compare": "fastchat bench compare",
     "connections": "fastchat bench connections",
-    "overload": "fastchat bench overload",
+    "overload": "fastchat bench capacity --overload",
     "load": "fastchat bench load",
     "micro": "python -m benchmarks.micro",
 }

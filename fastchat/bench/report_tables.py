@@ -116,7 +116,7 @@ def _knee(knee: Knee) -> Row:
 
 
 def _calibration(one: Calibration) -> Table:
-    drift = "" if one.drift is None else f"; the same loads after the run cost {deviation(one.drift)}"
+    drift = "" if one.drift is None else f"; after the run the same loads cost {deviation(one.drift)} more"
     fit = f"fitted on {one.loads} light loads, {share(one.residual)} off in the median"
     title = f"{one.server}: the model, {fit}{drift}"
     rows = tuple(
