@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fastchat.bench.load import Sample, deliveries_per_cpu_second, latency
@@ -22,10 +22,11 @@ OURS = "fastchat"
 
 # Messages a second of a paced load: 5,000 to 10,000 deliveries, about half of what the slowest Python peer
 # (a task for every recipient) manages, so that latency tells the servers apart and not their queues.
-RATES: Mapping[int, float] = {10: 500.0, 100: 100.0, 1000: 10.0, 5000: 2.0}
+RATES: Mapping[int, float] = {10: 500.0, 100: 100.0, 1000: 10.0, 5000: 1.0}
 PACED_DELIVERIES = 10_000.0  # a second, for other numbers of members
 
 WINDOW, WINDOW_OF_MANY, MANY = 64, 16, 2000  # messages under way; fewer where each is thousands of frames
+WINDOW_OF_SLOW = 2  # for a server that did not deliver its window in time
 TIMEOUT = 30.0  # seconds for connecting, and for what is still under way at the end
 START, REST = 1.2, 0.3  # seconds until a server accepts and until it has settled: for estimates
 CONNECTS = 4000.0  # connections a second: for estimates
@@ -40,14 +41,19 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Seconds of load and of the warm-up before it."""
+    """Seconds of load and of the warm-up before it; `messages`: a paced load goes on for so many at least."""
 
     flood: float = 2.0
     paced: float = 4.0
     warmup: float = 0.5
+    messages: int = 12
+
+    def seconds(self, point: Point) -> float:
+        """Of the load at a point."""
+        return self.flood if point.mode == "flood" else max(self.paced, self.messages / rate(point.members))
 
 
-FULL, QUICK = Lengths(), Lengths(flood=0.5, paced=1.2, warmup=0.2)
+FULL, QUICK = Lengths(), Lengths(flood=0.5, paced=1.2, warmup=0.2, messages=5)
 
 
 def points(members: Iterable[int], modes: Iterable[str] = MODES) -> tuple[Point, ...]:
@@ -69,7 +75,7 @@ def plan(point: Point, lengths: Lengths, payload: int, seed: int) -> Plan:
         schedule="poisson",
         payload=payload,
         window=WINDOW_OF_MANY if point.members > MANY else WINDOW,
-        seconds=lengths.flood if point.mode == "flood" else lengths.paced,
+        seconds=lengths.seconds(point),
         warmup=lengths.warmup,
         seed=seed,
         timeout=TIMEOUT,
@@ -78,8 +84,26 @@ def plan(point: Point, lengths: Lengths, payload: int, seed: int) -> Plan:
 
 def seconds(point: Point, lengths: Lengths) -> float:
     """About how long a sample takes, its server's start included."""
-    load = lengths.flood if point.mode == "flood" else lengths.paced
-    return START + REST + lengths.warmup + load + 2 * point.members / CONNECTS
+    return START + REST + lengths.warmup + lengths.seconds(point) + 2 * point.members / CONNECTS
+
+
+class Pace:
+    """Which loads a server is too slow for: it gets fewer messages under way then, and its samples say so."""
+
+    def __init__(self) -> None:
+        self._slow: set[tuple[str, Point]] = set()
+
+    def suit(self, server: str, point: Point, load: Plan) -> Plan:
+        return replace(load, window=WINDOW_OF_SLOW) if (server, point) in self._slow else load
+
+    def learn(self, server: str, point: Point, entry: Mapping[str, Any]) -> bool:
+        """Whether a sample failed because its window was still under way at the end, and can be repeated."""
+        taken, key = entry["sample"], (server, point)
+        late = point.mode == "flood" and taken is not None and taken["undrained"] > 0
+        if not late or key in self._slow:
+            return False
+        self._slow.add(key)
+        return True
 
 
 def turns(
@@ -164,7 +188,7 @@ def ratios(
             mine, theirs = chosen(samples, point, us), chosen(samples, point, target.name)
             for name, (_, compute) in FIGURES.items():
                 pairs = [(compute(dict(mine[n])), compute(dict(theirs[n]))) for n in mine if n in theirs]
-                values = [over / under for over, under in pairs if under > 0]
+                values = [over / under for over, under in pairs if over > 0 and under > 0]
                 if values:
                     row = {"members": point.members, "mode": point.mode, "server": us, "over": target.name}
                     rows.append(row | {"figure": name, "rounds": len(values)} | spread(values))

@@ -17,6 +17,7 @@ from fastchat.bench.compare import (
     MODES,
     QUICK,
     Lengths,
+    Pace,
     Point,
     figures,
     plan,
@@ -45,9 +46,9 @@ Examples:
   fastchat bench compare --out compare.json
 
 \b
-flood:  one member publishes with 64 messages under way (16 above 2,000 members); deliveries per CPU second
-        of the server process count, its utilisation does not
-paced:  at 500, 100, 10 and 2 messages a second for 10, 100, 1,000 and 5,000 members, which every server here
+flood:  one member publishes with 64 messages under way (16 above 2,000 members, 2 for a server that cannot
+        deliver them in time); deliveries per CPU second of its process count, its utilisation does not
+paced:  at 500, 100, 10 and 1 messages a second for 10, 100, 1,000 and 5,000 members, which every server here
         can carry; latency and the share of a core count
 ratios: fastchat / other, each within a round and on the same wire, then median and spread
 
@@ -105,12 +106,17 @@ def command(
     kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
     planned = sum(seconds(point, lengths) for _, point, _ in turns(targets, where, many))
     line = stage.progress(planned)
-    line.say(f"{len(targets)} servers, {len(where)} loads, {many} rounds: about {clock_time(planned)}")
+    line.say(f"servers: {len(targets)}, loads: {len(where)}, rounds: {many}; about {clock_time(planned)}")
+    pace = Pace()
     with stage.interruptible(kept, line) as stopped:
         for turn, point, target in turns(targets, where, many):
             line.begin(f"{turn}/{many} {point.members:,} {point.mode} {target.name}", seconds(point, lengths))
-            load = plan(point, lengths, payload, seed=turn)
+            load = pace.suit(target.name, point, plan(point, lengths, payload, seed=turn))
             entry = attempted(partial(sampled, target, load, here, listen=going(line)))
+            if pace.learn(target.name, point, entry):
+                line.say(f"{target.name} did not deliver {load.window} messages in time: again with fewer")
+                load = pace.suit(target.name, point, load)
+                entry = attempted(partial(sampled, target, load, here, listen=going(line)))
             kept.add({"round": turn, **point._asdict(), "server": target.name, **entry})
             line.end(outcome(entry))
     kept.put(
@@ -127,9 +133,10 @@ def fitting(where: Sequence[Point], lengths: Lengths, samples: int) -> tuple[Poi
     kept: list[Point] = []
     left = QUICK_SECONDS
     for point in reversed(where):
-        left -= samples * seconds(point, lengths)
-        if left >= 0 or not kept:
+        cost = samples * seconds(point, lengths)
+        if cost <= left or not kept:
             kept.insert(0, point)
+            left -= cost
     return tuple(kept)
 
 

@@ -12,6 +12,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "flood": (RATE, "deliveries/s", LATENCY, "KiB/connection"),
     "paced": (RATE, "CPU share", "p50 ms", LATENCY),
 }
+RATIOS = {RATE: "CPU", LATENCY: "p99"}  # as they are called in the table
 ABOUT = {"flood": "flat out", "paced": "paced"}
 
 
@@ -45,22 +46,22 @@ def load(document: Mapping[str, Any], members: int, mode: str) -> list[str]:
         for one in document["ratios"]
         if (one["members"], one["mode"]) == (members, mode)
     }
-    figure = RATE if mode == "flood" else LATENCY
     servers.sort(key=lambda name: -medians[name, RATE]["median"])
-    head = ("server", *SHOWN[mode], f"fastchat / it, {figure}", "spread")
-    rows = [row(name, mode, medians, ratios.get((name, figure))) for name in servers]
+    head = ("server", *SHOWN[mode], *(f"{RATIOS[figure]} ratio" for figure in RATIOS), "spread")
+    rows = [row(name, mode, medians, ratios) for name in servers]
     pace = f" {document['settings']['rates'][str(members)]:g} messages/s" if mode == "paced" else ""
-    return ["", f"{members:,} members, {ABOUT[mode]}{pace}", *table(head, rows)]
+    return ["", f"{members:,} members, {ABOUT[mode]}{pace}; ratios are fastchat / it", *table(head, rows)]
 
 
-def row(
-    server: str,
-    mode: str,
-    medians: Mapping[tuple[str, str], Mapping[str, Any]],
-    ratio: Mapping[str, Any] | None,
-) -> Sequence[str]:
+Rows = Mapping[tuple[str, str], Mapping[str, Any]]  # by server and figure
+
+
+def row(server: str, mode: str, medians: Rows, ratios: Rows) -> Sequence[str]:
+    """Figures of a server, how often they are fastchat's, and how the first ratio is spread."""
     cells = [number(medians[server, figure]["median"]) for figure in SHOWN[mode]]
-    if ratio is None:
-        return (server, *cells, "", "")
-    spread = f"{number(ratio['low'])} to {number(ratio['high'])}" if ratio["rounds"] > 1 else ""
-    return (server, *cells, number(ratio["median"]), spread)
+    for figure in RATIOS:
+        ratio = ratios.get((server, figure))
+        cells.append(number(ratio["median"]) if ratio else "")
+    first = ratios.get((server, RATE))
+    spread = f"{number(first['low'])} to {number(first['high'])}" if first and first["rounds"] > 1 else ""
+    return (server, *cells, spread)

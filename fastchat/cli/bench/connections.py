@@ -74,7 +74,7 @@ def command(
     kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
     planned = sum(seconds(count) for _, _, count in turns)
     line = stage.progress(planned)
-    line.say(f"{len(targets)} servers, {len(turns)} samples: about {clock_time(planned)}")
+    line.say(f"servers: {len(targets)}, samples: {len(turns)}; about {clock_time(planned)}")
     for name, (most, by) in bounds.items():
         line.say(f"{name}: at most {most:,} sessions ({by})")
     with stage.interruptible(kept, line) as stopped:
