@@ -21,6 +21,7 @@ import msgpack
 
 FAULTY_MEMBER = "u3"  # not the publisher
 FAULTY_OFFSET = 20
+ROUNDS = 10  # of the loop, enough for whatever a connection has to go through
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 Message = list[Any]  # [66, room, offset, ts, user, data, opts]
@@ -160,10 +161,13 @@ async def _serve(ports: Queue[int], stop: asyncio.Event, behaviour: Behaviour) -
     server = await loop.create_server(lambda: Peer(behaviour, peers), "127.0.0.1", 0, backlog=1024)
     ports.put(server.sockets[0].getsockname()[1])
     await stop.wait()
+    for _ in range(ROUNDS):  # those that are just being accepted
+        await asyncio.sleep(0)
     server.close()
     for peer in peers:
         peer.transport.abort()
-    await asyncio.sleep(0.01)  # their connection_lost
+    for _ in range(ROUNDS):  # their connection_lost
+        await asyncio.sleep(0)
 
 
 @contextmanager

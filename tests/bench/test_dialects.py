@@ -22,6 +22,7 @@ driver = pytest.importorskip("fastchat.bench.driver")
 PAYLOAD = 100
 FAULTY = "00000003"  # the client who gets what is wrong
 FAULTY_NUMBER = 20
+ROUNDS = 10  # of the loop, enough for whatever a connection has to go through
 
 
 def lines(**more: Any) -> Script:
@@ -89,10 +90,13 @@ async def _serve(ports: Queue[int], stop: asyncio.Event, members: list[Toy], fau
     server = await loop.create_server(lambda: Toy(connections, members, fault), "127.0.0.1", 0)
     ports.put(server.sockets[0].getsockname()[1])
     await stop.wait()
+    for _ in range(ROUNDS):  # those that are just being accepted
+        await asyncio.sleep(0)
     server.close()
     for toy in connections:
         toy.transport.abort()
-    await asyncio.sleep(0.01)
+    for _ in range(ROUNDS):  # their connection_lost
+        await asyncio.sleep(0)
 
 
 @contextmanager
