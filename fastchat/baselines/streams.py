@@ -36,17 +36,18 @@ LOG = logging.getLogger(__name__)
 class Link:
     """The sending side of a connection; a `Member`. On a loop nothing needs a lock."""
 
-    __slots__ = ("lock", "_writer", "_transport", "_most")
+    __slots__ = ("lock", "_writer", "_transport", "_most", "_over")
 
     def __init__(self, writer: asyncio.StreamWriter, most: int) -> None:
         self.lock: Lock = nullcontext()
         self._writer = writer
         self._transport = writer.transport
         self._most = most
+        self._over = False  # BYE was said
 
     def send(self, frames: bytes, patient: bool = True) -> bool:
         """Nobody is waited for: what the kernel does not take stays in the transport's buffer."""
-        if not self._transport.is_closing():
+        if not self._over and not self._transport.is_closing():
             self._writer.write(frames)
             if self._transport.get_write_buffer_size() > self._most:
                 self._transport.abort()
@@ -55,8 +56,14 @@ class Link:
     def write(self, frames: bytes) -> None:
         self.send(frames)
 
+    def end(self) -> None:
+        """Say nothing more."""
+        self._over = True
+        if not self._transport.is_closing():
+            self._writer.write_eof()
+
     def part(self, frames: bytes) -> None:
-        """Say the last words."""
+        """Say the last words and close."""
         self.send(frames)
         self._writer.close()
 
@@ -112,13 +119,17 @@ class StreamsServer:
         for server in servers:
             server.close()
         frame = tcp_frame(farewell(Code.DRAINING, "the server is going down"))
-        tasks = list(self._links.values())
         for link in list(self._links):
             link.part(frame)
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._patience)
+        await self._through()
         for link in list(self._links):
             link.abort()
+        await self._through()
+
+    async def _through(self) -> None:
+        """Wait for everybody's task to end, but not for long."""
+        if self._links:
+            await asyncio.wait(self._links.values(), timeout=self._patience)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(writer, self._config.outbox_bytes)
@@ -130,7 +141,8 @@ class StreamsServer:
             while data := await reader.read(READ_BYTES):
                 if not dialogue.receive(data, self._clock() // 1_000_000):
                     dialogue.lost()
-                    await _linger(reader, writer, self._patience)
+                    link.end()
+                    await _linger(reader, self._patience)
                     break
                 await writer.drain()  # of its own: a peer that does not read may not go on asking
         except ConnectionError as error:
@@ -141,11 +153,10 @@ class StreamsServer:
             writer.close()
 
 
-async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
+async def _linger(reader: asyncio.StreamReader, patience: float) -> None:
     """Wait for the peer to close: closing with input unread would have the kernel take the BYE back."""
     discarded = 0
     try:
-        writer.write_eof()
         async with asyncio.timeout(patience):
             while discarded < DISCARD_BYTES and (data := await reader.read(READ_BYTES)):
                 discarded += len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,23 @@ def test_frames_that_are_too_long(kind: str) -> None:
             assert eve.receive()[:2] == [RESULT, 8]
             assert eve.receive()[:2] == [BYE, 305] and eve.ended()
             assert ada.ask(PING, 1)[0] == RESULT
+
+
+def test_bye_arrives_though_the_peer_goes_on_sending(kind: str) -> None:
+    with running(kind, patience=5.0) as server, server.dial("eve") as eve:
+        eve.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        eve.socket.sendall(b"\x7f" * 1_000_000)  # would fail if the server closed at once
+        assert eve.receive()[:2] == [BYE, 305] and eve.ended()
+
+
+def test_the_end_comes_for_who_has_not_closed_after_bye(kind: str) -> None:
+    with running(kind, patience=5.0) as server:
+        with server.dial("ada") as ada:
+            eve = server.dial("eve")
+            eve.socket.sendall(b"\x7f" * 100)
+            assert eve.receive()[:2] == [BYE, 305] and eve.ended()
+            assert ada.ask(PING, 1)[0] == RESULT
+    eve.__exit__()
 
 
 def test_half_a_frame_and_gone(server: Running) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable, Iterator
 
 import msgpack
+import pytest
 
 from fastchat.baselines.hall import Hall, Room
 from fastchat.config import Config
@@ -37,7 +40,66 @@ def say(room: Room, author: Listener) -> int:
     return room.publish(author, USER, NIL, EMPTY, 0)
 
 
-def test_one_order_while_members_come_and_go() -> None:
+class Hasty(Listener):
+    """Has somebody else publish the second message while it gets the first."""
+
+    room: Room
+    other: threading.Thread
+
+    def send(self, frames: bytes, patient: bool = True) -> bool:
+        sent = super().send(frames, patient)
+        if self.offsets == [1]:
+            self.other = threading.Thread(target=say, args=(self.room, self))
+            self.other.start()
+            self.other.join(0.1)  # in vain, for it has to wait until all have the first
+        return sent
+
+
+def test_a_message_goes_to_all_before_the_next_goes_to_any() -> None:
+    hall = Hall(Config(), "n", threading.Lock)
+    hasty, last = Hasty(), Listener()
+    hasty.room = hall.enter("lobby", hasty).room
+    hall.enter("lobby", last)
+    say(hasty.room, last)
+    hasty.other.join()
+    assert hasty.offsets == last.offsets == [1, 2]
+
+
+class Meddling:
+    """A lock that is no lock: whenever it is given back, `then` happens."""
+
+    then: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc_info: object) -> None:
+        then, Meddling.then = Meddling.then, None
+        if then is not None:
+            then()
+
+
+def test_who_joins_meanwhile_gets_what_comes_after_its_place() -> None:
+    hall = Hall(Config(), "n", Meddling)
+    ada, bob = Listener(), Listener()
+    room = hall.enter("lobby", ada).room
+    places = []
+    Meddling.then = lambda: places.append(hall.enter("lobby", bob).offset)
+    say(room, ada)
+    say(room, ada)
+    assert places == [1] and bob.offsets == [2] and ada.offsets == [1, 2]
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_one_order_while_members_come_and_go(restless: None) -> None:
     hall = Hall(Config(), "n", threading.Lock)
     stays = Listener()
     room = hall.enter("lobby", stays).room
