@@ -15,7 +15,7 @@ from math import exp, inf
 from fastchat.admission import Outlook
 from fastchat.capacity_filter import Z95, Costs, Filter, Shape
 from fastchat.config import Config
-from fastchat.meter import Totals
+from fastchat.meter import Done, Totals
 
 BLINK = 0.3  # seconds over which the offered load is averaged for the gates
 BEATS = 3  # whose iterations are looked at together
@@ -138,27 +138,32 @@ class Live:
         if not (rounds and messages and sends and frames):
             return
         size = last.bytes - first.bytes
-        self.sends, self.frames = sends / rounds, frames / sends
-        self.shape = _between(
-            self.shape,
-            Shape(
-                frames / messages,
-                recipients(rounds, sends, frames, frames / messages, last.sessions),
-                size / frames,
-            ),
-        )
+        self._see_shape(first.done, last.done, size / frames, last.sessions)
         self._see_share(cpu, seconds, last.round_seconds - first.round_seconds, rounds)
         about_messages = (
             cpu >= WORK
             and messages >= PUBLISHES
             and last.opened - first.opened <= max(1.0, NEWCOMERS * last.sessions)
         )
+        if not self.shape.recipients:
+            return
         if about_messages and self.filter.learn(cpu, (messages, sends, frames, size, rounds, refused)):
             self._foresee()
             length = (last.round_seconds - first.round_seconds) / rounds
             self._proven |= self.cpu >= BUSY or length >= ENGAGED * self.allowed
         elif self.costs is not None:
             self._foresee()
+
+    def _see_shape(self, first: Done, last: Done, size: float, sessions: int) -> None:
+        """See who gets what, in whole iterations: a long one puts in one window and sends in the next."""
+        rounds, messages = last.rounds - first.rounds, last.messages - first.messages
+        sends, frames = last.sends - first.sends, last.deliveries - first.deliveries
+        if not (messages and frames):
+            return
+        self.sends, self.frames = sends / rounds, frames / sends
+        fan_out = frames / messages
+        seen = Shape(fan_out, recipients(rounds, sends, frames, fan_out, sessions), size)
+        self.shape = _between(self.shape, seen)
 
     def _see_share(self, cpu: float, seconds: float, round_seconds: float, rounds: int) -> None:
         """See what part of the core is ours: iterations that last longer than their CPU time were waiting."""

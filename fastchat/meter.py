@@ -22,6 +22,15 @@ MOST = (1 << 26) - 1  # whatever is longer counts as this
 MICRO = 1_000_000  # microseconds in a second, the unit of lengths in buckets
 
 
+class Done(NamedTuple):
+    """What whole iterations have done: what one put the same one sent."""
+
+    rounds: int
+    messages: int
+    sends: int
+    deliveries: int
+
+
 class Totals(NamedTuple):
     """Everything counted since the start, as it stood at `time`; never reset."""
 
@@ -38,6 +47,7 @@ class Totals(NamedTuple):
     bytes: int  # taken by kernel or transport
     sessions: int  # open now
     opened: int  # sessions since the start
+    done: Done  # the same as far as flushes have ended
 
     @property
     def admitted(self) -> int:
@@ -50,7 +60,7 @@ class Meter:
 
     __slots__ = (
         "rounds", "round_seconds", "flush_seconds", "lengths", "flush_sends", "flush_frames",
-        "_ended", "_sends", "_deliveries",
+        "messages", "sends", "deliveries", "_ended",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,21 +70,26 @@ class Meter:
         self.lengths = [0] * SLOTS  # iterations by length, us
         self.flush_sends = [0] * SLOTS  # flushes by their sends
         self.flush_frames = [0] * SLOTS  # flushes by frames per send
-        self._ended = 0.0  # when the last flush ended
-        self._sends = 0
-        self._deliveries = 0
+        self.messages = 0  # puts up to the end of the last batch that was flushed
+        self.sends = 0  # up to the end of its flush
+        self.deliveries = 0
+        self._ended = 0.0  # when that was
 
-    def flushed(self, first: float, ended: float, seconds: float, sends: int, deliveries: int) -> None:
-        """Count a whole flush that took `seconds` and ended at `ended`; counters as they stand after it.
+    def flushed(
+        self, first: float, ended: float, seconds: float, messages: int, sends: int, deliveries: int
+    ) -> None:
+        """Count a whole flush that took `seconds` and ended at `ended`.
 
-        `first` is when the first put of its batch happened; negative where nobody knows, as for the tick of
-        a room, which is long by choice: then only the flush counts. A flush that sent nothing is none.
+        `messages` were put until it began, the other counters are as they stand after it. `first` is when the
+        first put of its batch happened; negative where nobody knows, as for the tick of a room, which is long
+        by choice: then only the flush counts. A flush that sent nothing is none.
         """
-        sent = sends - self._sends
+        sent = sends - self.sends
         before, self._ended = self._ended, ended
         if not sent:
             return
-        self._sends = sends
+        self.sends = sends
+        self.messages = messages
         if first < 0.0:
             length = seconds
         else:
@@ -84,9 +99,9 @@ class Meter:
         self.flush_seconds += seconds
         self.lengths[slot(int(length * MICRO))] += 1
         self.flush_sends[slot(sent)] += 1
-        frames = (deliveries - self._deliveries + (sent >> 1)) // sent
+        frames = (deliveries - self.deliveries + (sent >> 1)) // sent
         self.flush_frames[frames if frames < EXACT else slot(frames)] += 1
-        self._deliveries = deliveries
+        self.deliveries = deliveries
 
     def totals(
         self, time: float, cpu: float, stats: Stats, publishes: int, refused: int, sessions: int, opened: int
@@ -106,6 +121,7 @@ class Meter:
             stats.bytes,
             sessions,
             opened,
+            Done(self.rounds, self.messages, self.sends, self.deliveries),
         )
 
 

@@ -113,7 +113,8 @@ class Coalescing:
         self.counts["sends"] += sends
         self.counts["deliveries"] += frames
         self.counts["bytes"] += round(frames * shape.size)
-        self.meter.flushed(first, self.now, flush, self.counts["sends"], self.counts["deliveries"])
+        counts = self.counts
+        self.meter.flushed(first, self.now, flush, counts["messages"], counts["sends"], counts["deliveries"])
         self.latencies += [(arrival, self.now - arrival) for arrival in taken]
         if self._due <= self.now:
             self._beat()

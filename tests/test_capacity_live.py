@@ -10,6 +10,7 @@ from fastchat.capacity import Crowd, Model
 from fastchat.capacity_filter import TYPICAL, Costs, Shape
 from fastchat.capacity_live import P99, Live, recipients
 from fastchat.config import Config
+from fastchat.meter import Done, Totals
 from tests.coalescing import Coalescing
 
 SLOW = Costs(*(4 * cost for cost in TYPICAL))  # a quarter of the messages for the same story
@@ -149,3 +150,22 @@ def test_it_agrees_with_the_careful_calculation(fan_out: int, members: int) -> N
     careful = Model(**costs, hold=0.002).requests_per_second(Crowd(members, fan_out), 130, 0.05).value
     quick = TYPICAL.rate(0.05 / P99, Shape(float(fan_out), float(members), 130.0))
     assert quick == pytest.approx(careful, rel=0.05)
+
+
+def test_iterations_that_outlast_a_window_do_not_change_what_rooms_look_like() -> None:
+    """What is put in one window is sent in the next: only whole iterations tell who gets what."""
+    live = Live(Config())
+    zero = Totals(0.0, 0.0, 0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 100, 100, Done(0, 0, 0, 0))
+    one = zero._replace(
+        time=1.0, cpu=0.5, rounds=1, messages=100, sends=100, deliveries=10_000, bytes=10**6,
+        done=Done(1, 100, 100, 10_000),
+    )  # fmt: skip
+    two = one._replace(time=2.0, cpu=1.5, messages=1000, sends=150, deliveries=55_000)
+    three = two._replace(
+        time=3.0, cpu=2.5, rounds=2, messages=2000, sends=220, deliveries=110_000, bytes=10**7,
+        done=Done(2, 1000, 200, 100_000),
+    )  # fmt: skip
+    for totals in (zero, one, two, three):
+        live.beat(totals, 0.0, 0.0)
+        assert live.shape.fan_out in (0.0, pytest.approx(100.0))
+    assert live.shape.recipients == pytest.approx(100.0)

@@ -11,8 +11,8 @@ from fastchat.meter import MOST, SLOTS, Meter, Recent, middle, percentile, slot
 def told(meter: Meter, first: float, ended: float, seconds: float, sends: int = 1, frames: int = 1) -> float:
     """Let it count a flush of so many sends; returns the length of the iteration."""
     before = meter.round_seconds
-    sent, delivered = meter._sends + sends, meter._deliveries + frames
-    meter.flushed(first, ended, seconds, sent, delivered)
+    sent, delivered = meter.sends + sends, meter.deliveries + frames
+    meter.flushed(first, ended, seconds, meter.messages + 1, sent, delivered)
     return meter.round_seconds - before
 
 
@@ -56,7 +56,7 @@ def test_totals_hold_what_everybody_counted() -> None:
     assert totals.admitted == 7
     assert totals.sends == stats.sends + stats.writes
     assert totals._replace(sends=0) == (
-        (11.0, 0.75, 1, 0.5, 0.25, 9, 2, stats.messages, 0, stats.deliveries, stats.bytes, 3, 5)
+        (11.0, 0.75, 1, 0.5, 0.25, 9, 2, stats.messages, 0, stats.deliveries, stats.bytes, 3, 5, (1, 1, 1, 1))
     )
 
 

@@ -22,7 +22,7 @@ class Flusher:
 
     __slots__ = (
         "_loop", "_time", "_holdback", "_meter", "_broadcaster", "_soon", "_timer", "_ends", "_cut", "_spent",
-        "_first", "_began",
+        "_first", "_began", "_batch",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +40,7 @@ class Flusher:
         self._spent = 0.0  # seconds this flush has taken so far
         self._first = -1.0  # when the first put since the last flush began came; negative: none
         self._began = -1.0  # the same of the batch that is being flushed
+        self._batch = 0  # messages since the start, up to the last of that batch
 
     def serve(self, broadcaster: Broadcaster) -> None:
         """Tell whose flush it is: the Broadcaster takes `wake`, so it is made after us."""
@@ -92,6 +93,7 @@ class Flusher:
     def _flush(self, broadcaster: Broadcaster, now: float) -> None:
         if not self._cut:
             self._began, self._first = self._first, -1.0
+            self._batch = broadcaster.messages
         try:
             self._cut = broadcaster.flush(now)
         except Exception:  # every connection was served before it was raised
@@ -103,7 +105,7 @@ class Flusher:
             return
         spent, deliveries, sends = self._spent, broadcaster.deliveries, broadcaster.sends
         self._holdback.flushed(ended, spent, broadcaster.messages, deliveries, sends)
-        self._meter.flushed(self._began, ended, spent, sends, deliveries)
+        self._meter.flushed(self._began, ended, spent, self._batch, sends, deliveries)
         self._spent = 0.0
 
     def _at(self, now: float, when: float) -> None:

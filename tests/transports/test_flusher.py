@@ -102,9 +102,13 @@ class Gauge(Meter):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[tuple[float, float, float]] = []
+        self.batches: list[int] = []
 
-    def flushed(self, first: float, ended: float, seconds: float, sends: int, deliveries: int) -> None:
+    def flushed(
+        self, first: float, ended: float, seconds: float, messages: int, sends: int, deliveries: int
+    ) -> None:
         self.told.append((first, ended, seconds))
+        self.batches.append(messages)
 
 
 def build(meter: Meter | None = None) -> tuple[Loop, Core, Judge, Flusher]:
@@ -261,17 +265,19 @@ def test_what_is_put_while_a_flush_goes_on_belongs_to_the_next() -> None:
     core.cuts = 1
     core.waiting = True
     flusher.wake()
+    core.messages = 7
     loop.turn()
     loop.now = 100.01
+    core.messages = 9
     flusher.wake()  # put between the two parts
     assert flusher.age(100.01) == pytest.approx(0.01)  # of what is being flushed
     loop.turn()
-    assert [first for first, _, _ in meter.told] == [100.0]
+    assert ([first for first, _, _ in meter.told], meter.batches) == ([100.0], [7])
     assert flusher.age(100.015) == pytest.approx(0.005)
     core.waiting = True
     flusher.wake()
     loop.turn()
-    assert [first for first, _, _ in meter.told] == [100.0, 100.01]
+    assert ([first for first, _, _ in meter.told], meter.batches) == ([100.0, 100.01], [7, 9])
 
 
 def test_the_clock_is_asked_once_for_a_batch() -> None:
