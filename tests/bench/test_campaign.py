@@ -1,0 +1,186 @@
+"""`bench capacity` from calibration to summary, on servers made of a formula."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from fastchat.bench.campaign import Campaign
+from fastchat.bench.grid import QUICK, QUICK_CURVES, Point, choose
+from fastchat.bench.logbook import Logbook
+from fastchat.bench.pace import FULL, Pace
+from fastchat.bench.pace import QUICK as QUICK_PACE
+from fastchat.bench.results import Record, mistakes
+from tests.bench.simulated import SimulatedServer
+
+pytestmark = pytest.mark.usefixtures("coarse")
+
+SCHEMA = Path(__file__).parents[2] / "bench_results" / "schema-capacity.json"
+
+
+class Silent:
+    """Nobody waits; what is planned is added up."""
+
+    def __init__(self) -> None:
+        self.planned = 0.0
+        self.done = 0.0
+        self.said: list[str] = []
+        self._step = 0.0
+
+    def begin(self, label: str, seconds: float) -> None:
+        self._step = seconds
+
+    def live(self, text: str) -> None:
+        pass
+
+    def end(self, text: str) -> None:
+        self.done += self._step
+
+    def add(self, seconds: float) -> None:
+        self.planned += seconds
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def campaign(
+    server: SimulatedServer,
+    points: Sequence[Point],
+    pace: Pace = FULL,
+    path: Path | None = None,
+    curves: Sequence[Point] = (),
+) -> Campaign:
+    document: dict[str, Any] = {"kind": "capacity", "settings": {"limit_ms": 20.0}}
+    log = Logbook("fastchat", Record(document, path), Silent())
+    return Campaign(log, server.opened, server.coalescing, pace, 0.02, points, curves)
+
+
+def found(run: Campaign) -> dict[str, Any]:
+    part: dict[str, Any] = run.log.record.document["servers"]["fastchat"]
+    return part
+
+
+ONCE = replace(FULL, rounds=1, again=False)
+ONCE_AND_AGAIN = replace(FULL, rounds=1, fractions=(0.5, 1.1))
+
+
+def test_the_model_predicts_the_knees() -> None:
+    run = campaign(SimulatedServer(), choose(["*-r5-*"]), ONCE)
+    run.run()
+    assert found(run)["summary"]["points"] == 8
+    assert found(run)["summary"]["within_10"] == 8
+    assert found(run)["failures"] == []
+    for row in found(run)["points"]:
+        assert row["measured"]["low"] < row["measured"]["high"]
+        assert row["passing"]["p99_ms"] <= 20 < row["failing"]["p99_ms"]
+        assert row["utilisation"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_noise_and_hiccups_cost_little() -> None:
+    server = SimulatedServer(noise=0.03, hiccups=0.05, random=Random(7))
+    run = campaign(server, choose(["*-r10-1000B"]), FULL)
+    run.run()
+    assert found(run)["summary"]["within_10"] >= 3
+    assert found(run)["drift"]["median"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_server_that_sends_each_delivery_apart_has_a_model_of_its_own() -> None:
+    run = campaign(SimulatedServer(coalescing=False), choose(["*-r5-*"]), ONCE)
+    run.run()
+    assert found(run)["summary"]["within_20"] == 8
+
+
+def test_a_saturated_generator_is_not_the_servers_fault() -> None:
+    run = campaign(SimulatedServer(most=1e6), choose(["room-r5-100B"]), ONCE)
+    run.run()
+    (row,) = found(run)["points"]
+    assert row["measured"]["end"] == "generator saturated"
+    assert row["error"] is None and row["measured"]["low"] > 0
+    assert found(run)["summary"]["measured"] == 0
+
+
+def test_a_dying_server_keeps_its_samples(tmp_path: Path) -> None:
+    path = tmp_path / "capacity.json"
+    server = SimulatedServer(dies_after=20)
+    run = campaign(server, choose(["room-r5-*"]), ONCE, path)
+    run.run()
+    kept = json.loads(path.read_text())
+    part = kept["servers"]["fastchat"]
+    assert len(kept["samples"]) == 20
+    assert [sample["kind"] for sample in kept["samples"]].count("trial") == 4
+    assert [row["point"] for row in part["points"]] == ["room-r5-100B"]
+    assert part["points"][0]["measured"]["end"] == "cut short" and part["points"][0]["measured"]["low"] > 0
+    assert len(part["failures"]) == 2 and "died in the middle" in part["failures"][0]
+
+
+def test_a_server_that_dies_while_it_is_calibrated_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "capacity.json"
+    run = campaign(SimulatedServer(dies_after=3), QUICK, ONCE, path)
+    run.run()
+    kept = json.loads(path.read_text())
+    assert len(kept["samples"]) == 3
+    assert kept["servers"]["fastchat"]["failures"] == ["calibration: the server died in the middle"]
+
+
+def test_ctrl_c_keeps_the_point_that_was_searched(tmp_path: Path) -> None:
+    class Interrupted(SimulatedServer):
+        def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+            if len(self.loads) == 19:
+                raise KeyboardInterrupt
+            return super().put(load, listen)
+
+    path = tmp_path / "capacity.json"
+    run = campaign(Interrupted(), choose(["room-r5-*"]), ONCE, path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    kept = json.loads(path.read_text())
+    assert len(kept["samples"]) == 19
+    assert kept["servers"]["fastchat"]["points"][0]["trials"] == 3
+
+
+def test_curves_go_from_a_fifth_of_the_capacity_to_beyond_it() -> None:
+    run = campaign(SimulatedServer(), (), ONCE, curves=QUICK_CURVES)
+    run.run()
+    curve = [one for one in run.log.record.samples if one["kind"] == "curve"]
+    assert [one["fraction"] for one in curve] == list(FULL.fractions)
+    for one in curve:
+        assert one["offered"] / one["model"]["requests_per_second"]["value"] == pytest.approx(one["fraction"])
+        if one["fraction"] <= 1:
+            assert one["model"]["p99_ms"] == pytest.approx(one["p99_ms"], rel=0.1)
+
+
+def test_too_many_connections_are_replaced_and_said() -> None:
+    run = campaign(SimulatedServer(a=4e-6, b=1e-6), choose(["teams-5-r2-100B"]), ONCE)
+    run.run()
+    assert list(found(run)["replaced"]) == ["teams-5-r2-100B"]
+    (row,) = found(run)["points"]
+    assert row["point"] == found(run)["replaced"]["teams-5-r2-100B"] and row["error"] is not None
+
+
+@pytest.mark.parametrize("coalescing", [True, False])
+def test_a_quick_run_fits_into_two_minutes(coalescing: bool) -> None:
+    server = SimulatedServer(coalescing=coalescing)
+    run = campaign(server, QUICK, QUICK_PACE, curves=QUICK_CURVES)
+    talk = run.log.talk
+    assert isinstance(talk, Silent)
+    planned = QUICK_PACE.total(coalescing, QUICK, QUICK_CURVES)
+    run.run()
+    assert planned < 120 and talk.done + server.starts < 120
+    assert planned + talk.planned == pytest.approx(talk.done + server.starts, rel=0.3)
+    assert len(run.log.record.document["servers"]["fastchat"]["points"]) == len(QUICK)
+
+
+def test_a_result_is_what_its_schema_says(tmp_path: Path) -> None:
+    path = tmp_path / "capacity.json"
+    run = campaign(SimulatedServer(), choose(["room-r5-100B"]), ONCE_AND_AGAIN, path, QUICK_CURVES)
+    run.run()
+    rules = json.loads(SCHEMA.read_text())
+    rules["required"] = [name for name in rules["required"] if name in ("kind", "samples", "servers")]
+    rules["properties"]["settings"]["required"] = []
+    assert mistakes(json.loads(path.read_text()), rules) == []
