@@ -33,6 +33,7 @@ NEAR = 0.9  # of the capacity: how long an iteration lasts there ...
 TARGET = 1.4  # ... and how many times as long while the bucket chooses
 ROUNDS = 8  # until what is let in and what refusing the rest costs agree
 FLOOR = 0.1  # of the rate that is let in whatever refusing costs
+FORGIVE = 0.05  # of the share of others is forgotten in each window that does not show it
 LEAST_SHARE = 0.05  # of a core that others leave us: less is a fault of measuring
 
 
@@ -167,9 +168,10 @@ class Live:
 
     def _see_share(self, cpu: float, seconds: float, round_seconds: float, rounds: int) -> None:
         """See what part of the core is ours: iterations that last longer than their CPU time were waiting."""
-        seen = 1.0
-        if round_seconds >= BUSY * seconds and round_seconds > 2 * self._budget * rounds:
-            seen = min(1.0, max(LEAST_SHARE, cpu / round_seconds))
+        if round_seconds < BUSY * seconds or round_seconds < 2 * self._budget * rounds:
+            self.share += (1.0 - self.share) * FORGIVE
+            return
+        seen = min(1.0, max(LEAST_SHARE, cpu / round_seconds))
         self.share += (seen - self.share) / 2
 
     def _foresee(self) -> None:
