@@ -1,5 +1,5 @@
-/* What a chat line needs of msgpack and of the framing (docs/PROTOCOL.md), shared by the reference server
- * and the load generator: a bounded reader that never runs past its end, and writers into reserved room. */
+/* What a chat line needs of msgpack and of the framing (docs/PROTOCOL.md): a bounded reader that never runs past
+ * its end, and writers into reserved room. */
 #ifndef FASTCHAT_WIRE_H
 #define FASTCHAT_WIRE_H
 

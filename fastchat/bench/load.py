@@ -123,6 +123,11 @@ def latency(sample: Mapping[str, Any], percentile: str) -> float:
     return float(kept[percentile]) / 1e6
 
 
+def kept(sample: Sample) -> Sample:
+    """A sample among many: histograms are left out, their percentiles are there."""
+    return {name: value for name, value in sample.items() if not name.endswith("_histogram")}
+
+
 def attempted(take: Callable[[], Sample]) -> dict[str, Any]:
     """What an entry of a result says of a sample: `sample`, if there is any, and `failed`, why it is no good.
 
@@ -131,10 +136,10 @@ def attempted(take: Callable[[], Sample]) -> dict[str, Any]:
     try:
         sample = take()
     except Died as died:
-        return {"sample": died.sample, "failed": str(died)}
+        return {"sample": kept(died.sample) if died.sample else None, "failed": str(died)}
     except BenchError as error:
         return {"sample": None, "failed": str(error)}
-    return {"sample": sample, "failed": f"wrong frames: {sample['first_error']}" if wrong(sample) else ""}
+    return {"sample": kept(sample), "failed": f"wrong frames: {sample['first_error']}" if wrong(sample) else ""}
 
 
 def status(entries: Sequence[Mapping[str, Any]]) -> int:

@@ -65,6 +65,6 @@ def test_a_server_that_dies_under_the_load_is_told(cores: Cores) -> None:
     with running("reference", cores) as server:
         killer = threading.Thread(target=kill_once_busy, args=(server,))
         killer.start()
-        with pytest.raises(BenchError, match="died under the load"):
+        with pytest.raises(BenchError, match="died in the middle"):
             drive(server, cores, {"members": 10, "seconds": 20, "warmup": 0}, settle=0)
         killer.join()
