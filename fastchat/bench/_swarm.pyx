@@ -146,7 +146,7 @@ cdef class Swarm:
     cdef int _drain(self, report) except -1:
         """Wait for what is under way, not for ever."""
         cdef swarm_t *s = self.s
-        cdef double left = self.plan.timeout
+        cdef double left = self.plan.draining
         if s.broken or s.overloaded or s.behind:
             left = min(left, BROKEN_DRAIN)
         self._serve(left, SETTLED, report)

@@ -47,7 +47,8 @@ class Plan:
     warmup: float = 1.0  # seconds before it
     count: int = 0  # mode flood: so many messages, `seconds` at most; 0: as many as go into the window
     seed: int = 1
-    timeout: float = 30.0  # seconds: to bring all clients in; of the drain; for stalled readers to catch up
+    timeout: float = 30.0  # seconds: to bring all clients in; for stalled readers to catch up
+    drain: float | None = None  # seconds to wait for what is under way after the load; None: `timeout`
     poll_us: int | None = None  # microseconds between two looks, 0: block; None: 50 in mode paced, else 0
     outstanding: int = 0  # mode paced: give up when so many messages are under way; 0: two seconds' worth
     admission: bool = False  # connections refused with 101 are counted, not an error
@@ -97,6 +98,7 @@ class Plan:
             (0 < self.seconds <= 600, f"{self.seconds:g} seconds are not of 0 to 600"),
             (0 <= self.warmup <= 60, f"a warm-up of {self.warmup:g} seconds is not of 0 to 60"),
             (0 < self.timeout <= 300, f"a timeout of {self.timeout:g} seconds is not of 0 to 300"),
+            (0 < self.draining <= 300, f"a drain of {self.draining:g} seconds is not of 0 to 300"),
             (self.count >= 0, "a count is 0 or more"),
             (0 <= self.polling <= 100_000, "poll_us is 0 to 100,000"),
             (0 <= self.outstanding <= MOST_OUTSTANDING, f"outstanding is 0 to {MOST_OUTSTANDING:,}"),
@@ -142,9 +144,14 @@ class Plan:
         return self.outstanding or min(MOST_OUTSTANDING, int(BACKLOG + BACKLOG_SECONDS * self.rate))
 
     @property
+    def draining(self) -> float:
+        """Seconds to wait for what is under way after the load."""
+        return self.timeout if self.drain is None else self.drain
+
+    @property
     def longest(self) -> float:
         """Seconds that a run may take, whatever happens, once everybody is in."""
-        return self.warmup + self.seconds + 3 * self.timeout
+        return self.warmup + self.seconds + 2 * self.draining + self.timeout
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

@@ -118,7 +118,7 @@ def toy(members: list[Toy], fault: Fault = lambda line: line) -> Iterator[int]:
 def load(port: int, script: Script, **more: Any) -> dict[str, Any]:
     options: dict[str, Any] = {
         "groups": ((1, 5),), "mode": "flood", "count": 50, "window": 4, "warmup": 0, "seconds": 1.0,
-        "timeout": 0.5, "publishers": 1, "payload": PAYLOAD,
+        "drain": 0.5, "publishers": 1, "payload": PAYLOAD,
     }  # fmt: skip
     swarm = _swarm.Swarm(Plan(port=port, dialect="toy", **{**options, **more}), script)
     swarm.connect()
@@ -131,7 +131,7 @@ def load(port: int, script: Script, **more: Any) -> dict[str, Any]:
 def test_a_right_server_passes(publishers: int, chunk: int) -> None:
     members: list[Toy] = []
     with toy(members) as port:
-        sample = load(port, lines(), publishers=publishers, chunk=chunk)
+        sample = load(port, lines(), publishers=publishers, chunk=chunk, seconds=8, drain=8)
     assert set(sample["errors"].values()) == {0}, sample["first_error"]
     assert sample["deliveries"] == 250 and sample["sent"] == 50
     assert [member.pongs for member in members] == [1] * 5
@@ -140,7 +140,7 @@ def test_a_right_server_passes(publishers: int, chunk: int) -> None:
 
 def test_paced() -> None:
     with toy([]) as port:
-        sample = load(port, lines(), mode="paced", rate=200, seconds=0.4)
+        sample = load(port, lines(), mode="paced", rate=200, seconds=0.4, drain=8)
     assert set(sample["errors"].values()) == {0}, sample["first_error"]
     assert sample["each_us"]["count"] == 5 * sample["last_us"]["count"] > 0
 
@@ -175,7 +175,7 @@ def test_an_opening_that_is_refused_is_told() -> None:
 
 def test_an_opening_that_never_ends_has_a_deadline() -> None:
     with toy([]) as port, pytest.raises(BenchError, match="0 of 5 clients are ready after 0.5 s"):
-        load(port, lines(opening=(Step(until=b"WELCOME"),)))
+        load(port, lines(opening=(Step(until=b"WELCOME"),)), timeout=0.5)
 
 
 def test_a_dialect_without_a_common_order_takes_one_publisher() -> None:

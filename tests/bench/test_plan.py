@@ -29,6 +29,7 @@ def test_what_follows_from_a_plan() -> None:
     assert Plan(outstanding=7).limit == 7
     assert Plan(groups=(Group(1, 10),), stalled=3).speakers == 7
     assert PLAN.longest == 1 + 3 + 90
+    assert Plan(drain=0.5).draining == 0.5
 
 
 def test_plain_tuples_are_groups_too() -> None:
@@ -56,6 +57,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "not a number": ({"seconds": float("nan")}, "seconds"),
     "warmup": ({"warmup": -1}, "warm-up"),
     "timeout": ({"timeout": 0}, "timeout"),
+    "drain": ({"drain": 0}, "drain"),
     "count": ({"count": -1}, "count"),
     "poll": ({"poll_us": -1}, "poll_us"),
     "outstanding": ({"outstanding": 10**9}, "outstanding"),
