@@ -60,11 +60,14 @@ def _throughput(axis: Axes, curve: Curve) -> None:
     axis.axhline(middle, color=LIMIT, linestyle="--", label="N, predicted, with its 95 % interval")
     if curve.knee:
         axis.axvspan(*curve.knee, color="#cfcfcf", linewidth=0, label="the measured knee lies in here")
-    for passed, marker, face, label in (
-        (True, "o", LOOKS[0].colour, "measured, p99 within the limit"),
-        (False, "X", "white", "measured, beyond a limit"),
+    for verdict, marker, face, label in (
+        ("passed", "o", LOOKS[0].colour, "measured, p99 within the limit"),
+        ("failed", "X", "white", "measured, beyond a limit"),
+        ("saturated", "P", FAINT, "the generator was the limit"),
     ):
-        found = [trial for trial in curve.trials if trial.passed == passed]
+        found = [trial for trial in curve.trials if trial.verdict == verdict]
+        if not found:
+            continue
         axis.plot(
             [trial.offered for trial in found],
             [trial.achieved for trial in found],

@@ -98,8 +98,10 @@ def section(one: Section, files: Mapping[str, File], found: Evidence, picture: b
     if file is None:
         return "\n".join([*head, paragraph(f"Not measured yet: `{COMMANDS[one.kind]}` does.", "missing")])
     if picture is None:
-        text = f"{file.name} has nothing for this yet: `{COMMANDS[one.kind]}` measures all of it."
-        return "\n".join([*head, paragraph(text, "missing"), provenance(file)])
+        text = f"{file.name} has nothing to draw here yet: `{COMMANDS[one.kind]}` measures all of it."
+        return "\n".join(
+            [*head, paragraph(text, "missing"), *map(table, one.tables(found)), provenance(file)]
+        )
     data = b64encode(picture).decode("ascii")
     words = f"{one.title}: the numbers are in the tables"
     image = f'<img src="data:image/png;base64,{data}" alt="{escape(words)}">'

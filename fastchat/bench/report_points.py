@@ -80,6 +80,13 @@ class Trial:
     saturated: bool  # the generator was at its own limit
     model: Predicted
 
+    @property
+    def verdict(self) -> str:
+        """ "passed", "failed", or "saturated" where a failure says nothing of the server."""
+        if self.passed:
+            return "passed"
+        return "saturated" if self.saturated else "failed"
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -103,9 +110,14 @@ class Curve:
 
     @property
     def knee(self) -> tuple[float, float] | None:
-        """The load before the first that failed, and that one; None where none failed, or the very first."""
-        failed = next((place for place, trial in enumerate(self.trials) if not trial.passed), 0)
-        return (self.trials[failed - 1].offered, self.trials[failed].offered) if failed else None
+        """The load before the first that failed, and that one.
+
+        None where none failed, or the very first, or where the generator was what failed.
+        """
+        place = next((place for place, trial in enumerate(self.trials) if not trial.passed), 0)
+        if place == 0 or self.trials[place].saturated:
+            return None
+        return self.trials[place - 1].offered, self.trials[place].offered
 
 
 @dataclass(frozen=True, slots=True)

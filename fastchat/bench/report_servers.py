@@ -117,7 +117,7 @@ def memory(holdings: Sequence[Holding]) -> Figure | None:
     made.suptitle("What an idle connection costs in memory", x=0.01, ha="left", weight="bold")
     places = list(range(len(shown)))
     resident = [one.resident.median / KIB for one in shown]
-    kernel = [one.kernel.median / KIB if one.kernel else 0.0 for one in shown]
+    kernel = [max(0.0, one.kernel.median) / KIB if one.kernel else 0.0 for one in shown]
     axis.barh(places, resident, height=0.62, color=LOOKS[0].colour, label="resident, of the server process")
     axis.barh(
         places,

@@ -130,8 +130,8 @@ def fan_out(evidence: Evidence) -> list[Table]:
     """Flat out: deliveries per CPU second. Paced: latency and share of a core."""
     found = []
     for mode, title, text in (
-        ("flood", "flat out: deliveries per CPU second", _per_cpu),
-        ("paced", "paced: deliveries per CPU second", _per_cpu),
+        ("flood", "flat out: deliveries per CPU second, and how many times that fastchat delivers", _per_cpu),
+        ("paced", "paced: deliveries per CPU second, and how many times that fastchat delivers", _per_cpu),
         ("paced", "paced: p99 latency and share of a core", _paced),
     ):
         cells = [cell for cell in evidence.cells if cell.mode == mode]

@@ -181,6 +181,20 @@ def test_a_run_that_was_cut_short_is_drawn_as_far_as_it_came(tmp_path: Path) -> 
     assert "fastchat: calibration: it died" in made.written[0].read_text("utf-8")
 
 
+def test_knees_that_were_not_found_are_in_the_table_though_not_in_the_plot(tmp_path: Path) -> None:
+    document = capacity()
+    for part in document["servers"].values():
+        for row in part["points"]:
+            row["measured"] |= {"clients": None, "high": None, "end": "cut short"}
+            row["error"] = None
+    (tmp_path / "capacity.json").write_text(json.dumps(document))
+    made = report(tmp_path, tmp_path / "out")
+    page = made.written[0].read_text("utf-8")
+    assert "knees.png" not in [path.name for path in made.written]
+    assert "0 of 24 predictions within 10 % of what was measured, 24 without a knee" in page
+    assert "passed; cut short" in page and "has nothing to draw here yet" in page
+
+
 @pytest.mark.parametrize("text", ["{", "[1, 2]", '{"schema": 1}', "\x00"])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     write(tmp_path, "connections")

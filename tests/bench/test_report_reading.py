@@ -57,9 +57,9 @@ def test_a_model_without_end_is_none_and_its_interval_falls_onto_the_value() -> 
     assert first.trials[-1].model.p99 is None and first.allowed == Spread(100.0, 100.0, 100.0)
 
 
-def trial(offered: float, passed: bool) -> Trial:
+def trial(offered: float, passed: bool, saturated: bool = False) -> Trial:
     unknown = Predicted(None, None, None)
-    return Trial(offered / 100, offered, offered, 0.001, 0.002, None, 0.5, passed, False, unknown)
+    return Trial(offered / 100, offered, offered, 0.001, 0.002, None, 0.5, passed, saturated, unknown)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,12 @@ def test_the_knee_of_a_curve_lies_before_the_first_failure(
     trials = tuple(trial(10.0 * place, one) for place, one in enumerate(passed, 1))
     curve = Curve("fastchat", "room", 100, 10, Spread(90, 100, 110), 0.02, trials)
     assert curve.knee == knee
+
+
+def test_a_load_that_the_generator_could_not_make_shows_no_knee() -> None:
+    trials = (trial(10.0, True), trial(20.0, False, saturated=True), trial(30.0, False))
+    assert Curve("fastchat", "room", 100, 10, Spread(90, 100, 110), 0.02, trials).knee is None
+    assert [one.verdict for one in trials] == ["passed", "saturated", "failed"]
 
 
 def test_points_are_named_after_rooms_rate_and_payload() -> None:
