@@ -2,7 +2,7 @@
 
 >>> model = Model(a=8e-6, b=4e-6, c=40e-9, e=30e-6)
 >>> round(model.requests_per_second([Group(1, 1000)], 100, 0.02).value, -3)
-12000.0
+13000.0
 
 Invariant: pure arithmetic. Nothing here reads a clock, a counter or a file, or draws by chance.
 """

@@ -19,6 +19,7 @@ from fastchat.capacity_sample import NAMES, SMALL_SOCKETS, Sample, work
 from fastchat.capacity_shape import CapacityError
 
 OVERHEAD = 48  # bytes of a frame beside its payload: length, room, offset, time, user (docs/PROTOCOL.md)
+HOLD = 0.002  # seconds: flush_budget_ms of a server that nobody has configured
 APART = 1e-3  # of a column's square must be its own: less is noise and not a measurement
 SOCKETS_APART = 2.0  # times as many in one sample as in another, before b may depend on them
 LOAD = {
@@ -35,11 +36,13 @@ class _Part(NamedTuple):
     names: tuple[str, ...]
 
 
-def calibrate(samples: Sequence[Sample], *, coalescing: bool = True, overhead: float = OVERHEAD) -> Model:
+def calibrate(
+    samples: Sequence[Sample], *, coalescing: bool = True, overhead: float = OVERHEAD, hold: float = HOLD
+) -> Model:
     """Fit a model to samples by least squares. Raises CapacityError where they do not determine it.
 
     Without coalescing each delivery is a send of its own, so there is no c and no e. `overhead` is what a
-    frame has beside its payload, in bytes.
+    frame has beside its payload, in bytes; `hold` the server's flush_budget_ms in seconds.
     """
     _check(samples)
     if all(sample.flush is not None for sample in samples) and coalescing:
@@ -66,6 +69,7 @@ def calibrate(samples: Sequence[Sample], *, coalescing: bool = True, overhead: f
         freedom=min(freedom),
         coalescing=coalescing,
         overhead=overhead,
+        hold=hold if coalescing else 0.0,
     )
 
 

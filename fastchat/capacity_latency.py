@@ -1,4 +1,4 @@
-"""How late deliveries are: percentiles for a relay that gathers, and for one that serves one by one.
+"""How late the deliveries of a relay that gathers are: percentiles, from arrival until the send is done.
 
 The distribution has no closed form: a round's length varies, the place of a delivery in its round depends on
 when the room's first message came, and a long round lets reading in between. So it is summed up over points
@@ -10,17 +10,21 @@ Invariant: the same numbers give the same answer; nothing here is drawn by chanc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import exp, inf, log, sqrt
-from statistics import NormalDist
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import count as count_from
+from math import ceil, exp, expm1, floor, inf, log, sqrt
+from typing import NamedTuple, TypeAlias
 
-from fastchat.capacity_round import Costs, Flow, alone, length, sends, together, total
+from fastchat.capacity_round import Costs, Flow, held, length, sends, together, total
+from fastchat.capacity_spread import NORMAL, Lengths, following, lengths, reached
 
-POINTS = 1024  # summed over: a p99 rests on ten of them, and is within 1 %
-VARIED = 5  # round, room's first message, arrival, member, noise
-NORMAL = NormalDist()
-MOST_SLOPE = 0.9999  # of the length of a round in that of the one before: nearer to 1 is saturation anyway
+POINTS = 1024  # summed over: a p99 rests on ten of them
+LEAST_POINTS = 128  # for each kind of room
+ROUNDS = 3  # in a row, until large rooms have given a round's length its form
+SWEEP = 64  # sends between two looks at the clock (_broadcast.pyx)
+FEW = 1e-6  # expected messages: fewer than that are none
+
+Late: TypeAlias = list[tuple[float, float]]  # seconds, weight
 
 
 class Flusher(NamedTuple):
@@ -31,154 +35,126 @@ class Flusher(NamedTuple):
     hold: float = 0.0
 
 
-class Round(NamedTuple):
-    """The lengths of rounds: mean and variance in seconds, and which part of the messages find none."""
+class Lots(NamedTuple):
+    """What makes one delivery differ from another, each evenly between 0 and 1."""
 
-    mean: float
-    variance: float
-    idle: float
+    begin: float  # how long the round before was
+    arrival: float  # in which part of it the message came
+    first: float  # when the first other message of its room came
+    member: float  # whose turn it is in the room
+    noise: float  # how many messages there were
 
 
-def percentile_coalescing(
-    costs: Costs, streams: Sequence[Flow], flusher: Flusher, share: float
-) -> float:
+def percentile_coalescing(costs: Costs, streams: Sequence[Flow], flusher: Flusher, share: float) -> float:
     """Seconds within which a `share` of all deliveries are sent; infinite beyond saturation."""
-    found = rounds(costs, streams)
+    waited = held(costs, streams, flusher.hold)
+    found = Lengths(waited, 0.0)
+    if not waited or length(costs, streams) >= waited:
+        found, waited = lengths(costs, streams), 0.0
     if found.mean == inf:
         return inf
+    late: Late = []
     deliveries = [flow.rooms * flow.rate * flow.members for flow in streams]
-    late: list[tuple[float, float]] = []
     for own, weight in zip(streams, deliveries, strict=True):
-        count = max(64, round(POINTS * weight / sum(deliveries)))
-        values = _delays(costs, streams, own, flusher, found, count)
-        late += [(value, weight / count) for value in values]
-    return _percentile(late, share)
+        scene = _Scene(costs, streams, own, flusher, found, waited > 0.0)
+        part = weight / sum(deliveries)
+        kind = list(scene.delays(max(LEAST_POINTS, round(POINTS * part))))
+        whole = sum(weight for _, weight in kind)
+        late += [(delay, part * weight / whole) for delay, weight in kind]
+    return percentile(late, share)
 
 
-def rounds(costs: Costs, streams: Sequence[Flow]) -> Round:
-    """How the lengths of rounds are spread: a long one gathers more and is followed by a long one."""
-    mean = length(costs, streams)
-    if mean == inf:
-        return Round(inf, inf, 0.0)
-    rate = total(streams)
-    once, again = alone(costs, streams), together(costs, streams)
-    started = exp(-rate * mean)  # of the rounds: one message that found the server idle
-    slope = rate * (again - started * once)
-    noise = started * sum(
-        flow.rooms * flow.rate / rate * (_single(costs, flow) - once) ** 2 for flow in streams
-    )
-    for flow in streams:
-        each = costs.message + flow.members * costs.frame
-        call = flow.members * costs.send
-        k = flow.rate * mean
-        none = exp(-k)
-        noise += flow.rooms * (call * call * none * (1 - none) + each * each * k + 2 * call * each * k * none)
-        slope += flow.rooms * flow.rate * call * none
-    slope = min(MOST_SLOPE, max(0.0, slope))
-    variance = noise / (1.0 - slope * slope)
-    started = (1.0 + rate * variance / mean) ** (-mean * mean / variance) if variance > 0 else started
-    return Round(mean, variance, started / (rate * mean + started))
+class _Scene(NamedTuple):
+    """Deliveries in rooms of the flow `own`, among all others."""
 
+    costs: Costs
+    streams: Sequence[Flow]
+    own: Flow
+    flusher: Flusher
+    lengths: Lengths
+    held: bool  # back: rounds are equally long, and messages are read while it waits
 
-def _single(costs: Costs, flow: Flow) -> float:
-    return costs.message + flow.members * (costs.send + costs.frame)
+    def delays(self, count: int) -> Iterator[tuple[float, float]]:
+        """Delays with their weights."""
+        costs, streams, own = self.costs, self.streams, self.own
+        rate, size = total(streams), len(streams)
+        rounds = 0 if self.held else ROUNDS
+        fixed = len(Lots._fields)
+        for point in points(count, fixed + size + rounds * (size + 1)):
+            lots, places = Lots(*point[:fixed]), point[fixed : fixed + size]
+            seconds = self.lengths.draw(lots.begin)
+            for i in range(fixed + size, len(point), size + 1):
+                seconds = following(costs, streams, seconds, point[i : i + size + 1])
+            # the longer a round the more messages meet it; after one that brought none the server is idle
+            yield self._delay(seconds, lots, places), rate * seconds
+            if not self.held:
+                alone = own.members * turn(lots.member, own.members) * (costs.send + costs.frame)
+                yield costs.round + costs.message + alone, exp(-rate * seconds)
 
-
-def _delays(
-    costs: Costs, streams: Sequence[Flow], own: Flow, flusher: Flusher, found: Round, count: int
-) -> list[float]:
-    """Delays of `count` deliveries in rooms of the flow `own`, spread evenly over what varies."""
-    rate = total(streams)
-    idle = round(found.idle * count)
-    quick = costs.round + costs.message
-    single = own.members * (costs.send + costs.frame)
-    delays = [quick + (i + 0.5) / idle * single for i in range(idle)]
-    # a message is more likely to come in a long round: the gamma distribution weighted by its value
-    shape = found.mean**2 / found.variance + 1.0 if found.variance > 0 else inf
-    scale = found.variance / found.mean
-    for first, arrival, member, lot, noise in _points(count - idle):
-        seconds = _gamma(shape, scale, lot) if shape < inf else found.mean
+    def _delay(self, seconds: float, lots: Lots, places: Sequence[float]) -> float:
+        """Seconds from arrival to delivery where messages gathered for `seconds`."""
+        costs, own = self.costs, self.own
+        gathered = total(self.streams) * seconds
         k = own.rate * seconds
-        opened = min(arrival, -log(1.0 - first) / k)
-        before, call = _flushed(costs, streams, own, seconds, opened)
-        whole, _ = _flushed(costs, streams, own, seconds, 1.0)
-        mine = call + (1.0 + k) * own.members * costs.frame
-        whole += mine
-        gathered = costs.message * (1.0 + rate * seconds)
-        pieces = max(1.0, whole / flusher.seconds, (whole and sends(streams, seconds)) / flusher.sends)
-        place = (before + member * mine) / whole if whole > 0 else 0.0
-        spread = _spread(costs, streams, seconds) * NORMAL.inv_cdf(noise)
-        read = gathered / pieces + place * gathered * (1.0 - 1.0 / pieces)
-        delays.append(
-            (1.0 - arrival) * seconds + costs.round + read + max(0.0, place * (whole + spread))
-        )
-    return delays
+        opened = min(lots.arrival, -log(1.0 - lots.first) / k)  # a room's place is that of its first message
+        before, after = self._others(seconds, opened, places)
+        mine = own.members * (costs.send + (1.0 + k) * costs.frame)
+        whole = before + mine + after
+        sent = before + turn(lots.member, own.members) * mine
+        spread = sqrt(gathered) * NORMAL.inv_cdf(lots.noise)
+        noise = spread * (together(costs, self.streams) - costs.message) * sent / whole
+        read = 0.0 if self.held else costs.message * max(0.0, 1.0 + gathered + spread)
+        read *= self._read(sent, whole, seconds)
+        return (1.0 - lots.arrival) * seconds + costs.round + read + max(0.0, sent + noise)
+
+    def _others(self, seconds: float, opened: float, places: Sequence[float]) -> tuple[float, float]:
+        """Seconds of sending to other rooms: those whose first message came before `opened`, and the rest."""
+        costs = self.costs
+        before = after = 0.0
+        for flow, lot in zip(self.streams, places, strict=True):
+            others = max(0.0, flow.rooms - 1.0) if flow is self.own else flow.rooms
+            k = flow.rate * seconds
+            early, late = k * opened, k * (1.0 - opened)
+            some = -expm1(-early)
+            busy = reached(others, some, lot)
+            frames = 1.0 + late if early < FEW else late + early / some
+            before += busy * flow.members * (costs.send + costs.frame * frames)
+            after += (others - busy) * flow.members * (costs.send * -expm1(-late) + costs.frame * late)
+        return before, after
+
+    def _read(self, sent: float, whole: float, seconds: float) -> float:
+        """The part of a round's messages that is read before so much of it is sent.
+
+        A round is sent in pieces, with reading in between; what came during the last piece of the round
+        before is read first.
+        """
+        each = whole / max(1.0, sends(self.streams, seconds))
+        piece = each * min(self.flusher.sends, SWEEP * ceil(self.flusher.seconds / (SWEEP * each)))
+        if piece >= whole:
+            return 1.0
+        last = (whole - piece * (ceil(whole / piece) - 1)) / whole
+        return last + floor(sent / piece) * piece / whole
 
 
-def _flushed(
-    costs: Costs, streams: Sequence[Flow], own: Flow, seconds: float, opened: float
-) -> tuple[float, float]:
-    """Seconds of sending to other rooms that began before `opened`, a part of the round; and own sends."""
-    before = 0.0
-    for flow in streams:
-        k = flow.rate * seconds
-        others = flow.rooms - 1.0 if flow is own else flow.rooms
-        none = exp(-k * opened)
-        sent = costs.send * (1.0 - none) + costs.frame * k * (1.0 - (1.0 - opened) * none)
-        before += max(0.0, others) * flow.members * sent
-    return before, own.members * costs.send
+def turn(member: float, members: float) -> float:
+    """The part of a room's sends that is done when that member has been served."""
+    return min(1.0, ceil(member * members) / members)
 
 
-def _spread(costs: Costs, streams: Sequence[Flow], seconds: float) -> float:
-    """Standard deviation of a round's work when it is known how long messages could gather."""
-    noise = 0.0
-    for flow in streams:
-        each = costs.message + flow.members * costs.frame
-        call = flow.members * costs.send
-        k = flow.rate * seconds
-        none = exp(-k)
-        noise += flow.rooms * (call * call * none * (1 - none) + each * each * k + 2 * call * each * k * none)
-    return sqrt(noise)
+def points(count: int, varied: int) -> Iterator[tuple[float, ...]]:
+    """Points spread evenly in the unit cube: multiples of square roots of primes (Richtmyer 1951)."""
+    primes: list[int] = []
+    candidates = count_from(2)
+    while len(primes) < varied:
+        candidate = next(candidates)
+        if all(candidate % prime for prime in primes):
+            primes.append(candidate)
+    steps = [sqrt(prime) % 1.0 for prime in primes]
+    for n in range(1, count + 1):
+        yield tuple((0.5 + step * n) % 1.0 for step in steps)
 
 
-def _gamma(shape: float, scale: float, share: float) -> float:
-    """A quantile of the gamma distribution after Wilson and Hilferty (1931)."""
-    root = 1.0 - 1.0 / (9.0 * shape) + NORMAL.inv_cdf(share) / (3.0 * sqrt(shape))
-    return shape * scale * max(root, 1e-3) ** 3
-
-
-def _points(count: int) -> list[tuple[float, ...]]:
-    """Points spread evenly in the unit cube of VARIED dimensions: an additive recurrence (Roberts' R_d)."""
-    base = 2.0
-    for _ in range(40):
-        base = (1.0 + base) ** (1.0 / (VARIED + 1))
-    steps = [base ** -(i + 1) for i in range(VARIED)]
-    return [tuple((0.5 + step * (n + 1)) % 1.0 for step in steps) for n in range(count)]
-
-
-def percentile_queue(costs: Costs, streams: Sequence[Flow], share: float) -> float:
-    """The same for messages served one by one, first come first served.
-
-    Waiting: M/G/1 after Pollaczek and Khinchine (Kleinrock, Queueing Systems I, 5.6). Those who wait at all
-    wait for a time that is nearly exponential (Kingman 1962).
-    """
-    load = total(streams) * alone(costs, streams)
-    if load >= 1.0:
-        return inf
-    second = sum(flow.rooms * flow.rate * _single(costs, flow) ** 2 for flow in streams)
-    wait = second / (2.0 * (1.0 - load)) / load  # mean of those who wait: a share `load` of all
-    deliveries = [flow.rooms * flow.rate * flow.members for flow in streams]
-    late: list[tuple[float, float]] = []
-    for flow, weight in zip(streams, deliveries, strict=True):
-        count = max(64, round(POINTS * weight / sum(deliveries)))
-        own = _single(costs, flow) - costs.message
-        for lot, member, *_ in _points(count):
-            waited = wait * log(load / lot) if lot < load else 0.0
-            late.append((waited + costs.message + member * own, weight / count))
-    return _percentile(late, share)
-
-
-def _percentile(late: list[tuple[float, float]], share: float) -> float:
+def percentile(late: Late, share: float) -> float:
     """The value that a `share` of the weights does not exceed."""
     late.sort()
     wanted = share * sum(weight for _, weight in late)

@@ -65,6 +65,8 @@ def tolerance(columns: Sequence[Sequence[float]], column: int) -> float:
     normal = _normal(columns)
     if normal[column][column] <= 0.0:
         return 0.0
+    for i in range(len(normal)):  # so that equal columns can be told from those that are like no other
+        normal[i][i] *= 1.0 + RIDGE
     inverted = inverse(normal)
     return 0.0 if inverted is None else 1.0 / (inverted[column][column] * normal[column][column])
 

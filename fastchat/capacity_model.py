@@ -14,16 +14,15 @@ from functools import partial
 from math import exp, inf, isfinite, sqrt
 from typing import Any, NamedTuple
 
-from fastchat.capacity_latency import Flusher, percentile_coalescing, percentile_queue
+from fastchat.capacity_latency import Flusher, percentile_coalescing
 from fastchat.capacity_linear import student
-from fastchat.capacity_round import Costs, alone, flows, length, sends, together
+from fastchat.capacity_queue import percentile_queue
+from fastchat.capacity_round import Costs, alone, flows, held, length, sends, together
 from fastchat.capacity_sample import NAMES, Sample, spread, work
+from fastchat.capacity_search import largest_rate, most_clients
 from fastchat.capacity_shape import CapacityError, Part, Rooms, clients, parts
 
 P99 = 0.99
-NEAR = 1e-4  # of a rate: two such rates are the same
-NOTHING = 1e-7  # of the ceiling: such a rate is none
-MOST_CLIENTS = 1 << 24
 
 
 class Estimate(NamedTuple):
@@ -89,7 +88,7 @@ class Model:
         streams = flows(where, _positive(rate))
         if not self.coalescing:
             return alone(costs, streams)
-        return length(costs, streams)
+        return max(length(costs, streams), held(costs, streams, self.hold))
 
     def latency(self, rate: float, rooms: Rooms, size: float = 0.0, percentile: float = P99) -> float:
         """Seconds from a message's arrival until its delivery to a member is sent: a percentile over all."""
@@ -102,30 +101,35 @@ class Model:
         where, costs = parts(rooms), self.costs(rooms, size)
         streams = flows(where, 1.0)
         ceiling = 1.0 / (together(costs, streams) if self.coalescing else alone(costs, streams))
-        rate = _largest(lambda rate: self._latency(rate, where, costs, P99) <= _limit(limit), ceiling)
+        _check_limit(limit)
+        rate = largest_rate(lambda rate: _excess(self._latency(rate, where, costs, P99), limit), ceiling)
         if not rate:
             return Estimate(0.0, 0.0, 0.0)
         seconds = self._busy(rate, where, costs)
-        spare = partial(self._spare, size=size, seconds=seconds)
-        low = _largest(lambda rate: spare(rate, where, side=1.0) >= 0.0, 2 * ceiling)
-        high = _largest(lambda rate: spare(rate, where, side=-1.0) >= 0.0, 2 * ceiling)
+        needed = partial(self._needed, size=size, seconds=seconds)
+        low = largest_rate(lambda rate: _excess(needed(rate, where, side=1.0), seconds), 2 * ceiling)
+        high = largest_rate(lambda rate: _excess(needed(rate, where, side=-1.0), seconds), 2 * ceiling)
         return Estimate(rate, min(low, rate), max(high, rate))
 
     def max_clients(self, r: float, scaled: Callable[[int], Rooms], size: float, limit: float) -> Estimate:
         """C: the most clients who may speak `r` times a second each, in the rooms that so many form."""
         _positive(r)
+        _check_limit(limit)
 
-        def fits(count: int) -> bool:
+        def excess(count: int) -> float:
             rooms = scaled(count)
-            return self._latency(r * count, parts(rooms), self.costs(rooms, size), P99) <= _limit(limit)
+            return _excess(self._latency(r * count, parts(rooms), self.costs(rooms, size), P99), limit)
 
-        most = _most(fits)
+        most = most_clients(excess)
         if not most:
             return Estimate(0.0, 0.0, 0.0)
         seconds = self._busy(r * most, parts(scaled(most)), self.costs(scaled(most), size))
-        spare = partial(self._spare, size=size, seconds=seconds)
-        low = _most(lambda count: spare(r * count, parts(scaled(count)), side=1.0) >= 0.0)
-        high = _most(lambda count: spare(r * count, parts(scaled(count)), side=-1.0) >= 0.0)
+        needed = partial(self._needed, size=size, seconds=seconds)
+
+        def bound(side: float) -> int:
+            return most_clients(lambda n: _excess(needed(r * n, parts(scaled(n)), side=side), seconds))
+
+        low, high = bound(1.0), bound(-1.0)
         return Estimate(float(most), float(min(low, most)), float(max(high, most)))
 
     def utilisation(self, rate: float, rooms: Rooms, size: float, limit: float) -> float:
@@ -177,10 +181,10 @@ class Model:
         dearer = calls * spread(sum(part.rooms * part.members for part in where))
         return [messages, calls, frames, frames * (size + self.overhead), 1.0, dearer]
 
-    def _spare(
+    def _needed(
         self, rate: float, where: tuple[Part, ...], *, size: float, seconds: float, side: float
     ) -> float:
-        """Seconds left of a round whose work costs as much (1) or as little (-1) as the intervals allow."""
+        """Seconds of work in a round where it costs as much (1) or as little (-1) as the intervals allow."""
         counts = self._work(rate, where, size, seconds)
         expected = sum(getattr(self, name) * count for name, count in zip(NAMES, counts, strict=True))
         variance = sum(
@@ -188,7 +192,7 @@ class Model:
             for x, row in zip(counts, self.covariance, strict=False)
             for y, value in zip(counts, row, strict=True)
         )
-        return seconds - expected - side * self._quantile * sqrt(max(0.0, variance))
+        return max(0.0, expected + side * self._quantile * sqrt(max(0.0, variance)))
 
 
 def _positive(rate: float) -> float:
@@ -197,27 +201,11 @@ def _positive(rate: float) -> float:
     return rate
 
 
-def _limit(seconds: float) -> float:
+def _check_limit(seconds: float) -> None:
     if not seconds > 0.0:
         raise CapacityError(f"latency limit of {seconds} s: give a positive number of seconds")
-    return seconds
 
 
-def _largest(fits: Callable[[float], bool], most: float) -> float:
-    """The largest rate up to `most` that fits; 0 where none does."""
-    low, high = 0.0, most
-    while high - low > NEAR * high and high > NOTHING * most:
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
-def _most(fits: Callable[[int], bool]) -> int:
-    """The largest number of clients that fits; 0 where none does."""
-    low, high = 0, 1
-    while high < MOST_CLIENTS and fits(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+def _excess(found: float, limit: float) -> float:
+    """How far beyond the limit, between -1 and 1 and about straight in the rate: 1 / T is."""
+    return max(-1.0, 1.0 - limit / found) if found > 0.0 else -1.0

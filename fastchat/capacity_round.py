@@ -13,9 +13,12 @@ from math import exp, inf
 from typing import NamedTuple
 
 from fastchat.capacity_shape import Part
+from fastchat.holdback import ENOUGH, MORE, SHARE
 
 HALVINGS = 60  # of an interval, at most: more than a float has digits
-FINE = 1e-10  # of a length or rate: further digits mean nothing
+FINE = 1e-10  # of a length: further digits mean nothing
+SHARED = 1.5  # frames a send from which on holding back pays (holdback.py)
+DOUBLED = 1.5  # flushes that must fit into a wait, or it seldom doubles what it found
 
 
 class Costs(NamedTuple):
@@ -86,3 +89,20 @@ def length(costs: Costs, streams: Sequence[Flow]) -> float:
         if high - low <= FINE * high:
             break
     return high
+
+
+def held(costs: Costs, streams: Sequence[Flow], budget: float) -> float:
+    """Seconds from round to round where flushes are held back; 0 where they are not.
+
+    The judgement of holdback.py for a steady stream: it waits while enough messages come, they share sends,
+    and flushing at once would keep the core busy; until the budget is over or enough have gathered.
+    """
+    rate = total(streams)
+    gathered = min(budget, ENOUGH / rate)
+    calls = sends(streams, gathered)
+    frames = gathered * sum(flow.rooms * flow.rate * flow.members for flow in streams)
+    flush = costs.send * calls + costs.frame * frames
+    left = budget - flush
+    if left < DOUBLED * flush or rate * left < MORE or rate * flush < SHARE or frames < SHARED * calls:
+        return 0.0
+    return flush + exp(-rate * flush) / rate + min(left, max(0.0, ENOUGH / rate - flush))
