@@ -65,7 +65,7 @@ class ServerRig:
         self._server = server
         self._target = target
         self._place = place
-        self._counters = Counters(server.port) if target.name.startswith("fastchat") else None
+        self._counters = Counters(server.port) if is_fastchat(target) else None
         self._threads = server.threads()
 
     def put(self, load: Load, listen: Listener | None = None) -> Sample:
@@ -104,6 +104,20 @@ class ServerRig:
     def close(self) -> None:
         if self._counters is not None:
             self._counters.close()
+
+
+def is_fastchat(target: Target) -> bool:
+    """Whether it counts for itself and knows admission; baselines and peers do not."""
+    return target.name in ("fastchat", "fastchat-ws")
+
+
+def admission(target: Target, on: bool, limit: float) -> dict[str, str]:
+    """The settings of a server that sheds load so that p99 stays within `limit` seconds, or sheds none."""
+    if not is_fastchat(target):
+        return {}
+    if not on:
+        return {"FASTCHAT_ADMISSION": "false"}
+    return {"FASTCHAT_ADMISSION": "true", "FASTCHAT_LATENCY_LIMIT_MS": f"{limit * 1e3:g}"}
 
 
 def in_window(reading: Mapping[str, Any], load: Load) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from fastchat.bench.overload import Lengths, Overload, beyond
 from fastchat.bench.pace import FULL, QUICK, Pace
 from fastchat.bench.processes import Place
 from fastchat.bench.results import Record
-from fastchat.bench.rig import POLL_US, standing
+from fastchat.bench.rig import POLL_US, Rig, admission, is_fastchat, standing
 from fastchat.bench.targets import BUILT_IN, Target
 from fastchat.bench.targets import choose as choose_targets
 from fastchat.cli.bench import prediction, stage
@@ -30,7 +31,6 @@ from fastchat.cli.bench.progress import clock_time
 DEFAULT = "fastchat"
 WRONG, NOT_MEASURED = 1, 3
 FAULTS = ("corrupt", "duplicate", "order")  # never right, however overloaded a server is
-FREE = {"FASTCHAT_ADMISSION": "false"}  # admission would refuse the load whose limit is looked for
 
 EPILOG = """\b
 Examples:
@@ -92,18 +92,18 @@ def command(
     }
     usual = not (quick or points or rounds or servers or limit_ms != LIMIT_MS)
     if overload:
-        if points or not all(target.name.startswith(DEFAULT) for target in targets):
+        if points or not all(map(is_fastchat, targets)):
             raise click.UsageError("--overload has its own loads, and only fastchat knows admission")
         about |= {"seconds": beyond(quick).seconds, "warmup": beyond(quick).warmup}
         kept = stage.record("overload", about, out, complete=usual)
-        stopped = overloaded(targets, kept, here, pace, beyond(quick), limit_ms)
+        stopped = overloaded(targets, kept, here, pace, beyond(quick), limit_ms / 1e3)
     else:
         where = choose(points, QUICK_POINTS if quick else GRID)
         sweeps = () if points or not curves else QUICK_CURVES if quick else CURVES
         about["points"] = [point.name for point in where]
         usual = not (quick or points or rounds or limit_ms != LIMIT_MS or not curves)
         kept = stage.record("capacity", about, out, complete=usual and len(targets) > 1)
-        stopped = measured(targets, kept, here, pace, where, sweeps, limit_ms)
+        stopped = measured(targets, kept, here, pace, where, sweeps, limit_ms / 1e3)
     click.echo(json.dumps(kept.document) if as_json else prediction.text(kept.document))
     click.echo(stage.kept_in(kept), err=True)
     sys.exit(stage.INTERRUPTED if stopped else status(kept.document))
@@ -111,7 +111,7 @@ def command(
 
 def measured(
     targets: Sequence[Target], kept: Record, here: Place, pace: Pace, where: Sequence[Point],
-    sweeps: Sequence[Point], limit_ms: float,
+    sweeps: Sequence[Point], limit: float,
 ) -> bool:  # fmt: skip
     """The grid, server by server; True: Ctrl-C ended it."""
     planned = sum(pace.total(target.coalescing, where, sweeps) for target in targets)
@@ -121,33 +121,32 @@ def measured(
     with stage.interruptible(kept, line) as stopped:
         for target in targets:
             log = Logbook(target.name, kept, line)
-            opened = partial(standing, target, here, FREE)
-            Campaign(log, opened, target.coalescing, pace, limit_ms / 1e3, where, sweeps).run()
+            free = admission(target, False, limit)  # it would refuse the load whose limit is looked for
+            opened = partial(standing, target, here, free)
+            Campaign(log, opened, target.coalescing, pace, limit, where, sweeps).run()
     return stopped()
 
 
 def overloaded(
-    targets: Sequence[Target], kept: Record, here: Place, pace: Pace, lengths: Lengths, limit_ms: float
+    targets: Sequence[Target], kept: Record, here: Place, pace: Pace, lengths: Lengths, limit: float
 ) -> bool:
     """Twice N, server by server; True: Ctrl-C ended it."""
     planned = sum(pace.total(target.coalescing, (), ()) + lengths.total() for target in targets)
     line = stage.progress(planned)
     line.say(f"{counted(len(targets), 'server')} at twice the load: about {clock_time(planned)}")
-    admitting = {"FASTCHAT_ADMISSION": "true", "FASTCHAT_LATENCY_LIMIT_MS": f"{limit_ms:g}"}
     with stage.interruptible(kept, line) as stopped:
         for target in targets:
             log = Logbook(target.name, kept, line)
-            start = partial(standing, target, here)
-            light = Campaign(log, partial(start, FREE), target.coalescing, pace, limit_ms / 1e3, ())
-            fitted = light.calibrate()
-            if fitted is None:
-                continue
-
-            def opened(admission: bool, start: Any = start) -> Any:
-                return start(admitting if admission else FREE)
-
-            Overload(log, opened, fitted.model, limit_ms / 1e3, lengths).run()
+            opened = partial(shedding, target, here, limit)
+            fitted = Campaign(log, partial(opened, False), target.coalescing, pace, limit, ()).calibrate()
+            if fitted is not None:
+                Overload(log, opened, fitted.model, limit, lengths).run()
     return stopped()
+
+
+def shedding(target: Target, here: Place, limit: float, on: bool) -> AbstractContextManager[Rig]:
+    """A server with admission or without."""
+    return standing(target, here, admission(target, on, limit))
 
 
 def counted(many: int, what: str) -> str:
