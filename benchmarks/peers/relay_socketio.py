@@ -8,7 +8,10 @@ import socketio
 import uvicorn
 
 # One handler after the other: as tasks of their own, the default, messages of one client overtake each other.
-server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"], async_handlers=False)
+# It may be busy for long, and the default heartbeat (25 s, and 20 s to answer) would then cut its client off.
+server = socketio.AsyncServer(
+    async_mode="asgi", transports=["websocket"], async_handlers=False, ping_interval=300, ping_timeout=300
+)
 
 
 @server.on("m")
