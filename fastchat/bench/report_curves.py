@@ -11,6 +11,7 @@ from math import ceil
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fastchat.bench.report_model import line
 from fastchat.bench.report_numbers import number
 from fastchat.bench.report_points import Curve, Predicted, Trial
 from fastchat.bench.report_style import FAINT, LIMIT, LOOKS, figure, merged, people
@@ -99,13 +100,14 @@ def _latency(axis: Axes, curve: Curve) -> None:
         ("p50", lambda one: one.p50),
         ("iteration", lambda one: one.iteration),
     )
+    model = line(curve)
     highest = max(trial.p99 for trial in curve.trials)
     for (name, value), style in zip(series, LOOKS, strict=False):
         measured = [(trial.rho, found) for trial in curve.trials if (found := value(trial))]
         predicted = [
-            (trial.rho, found)
-            for trial in curve.trials
-            if (found := value(trial.model)) and found <= max(3 * highest, 3 * curve.limit)
+            (rho, found)
+            for rho, said in model
+            if (found := value(said)) and found <= max(2 * highest, 2 * curve.limit)
         ]
         axis.plot(*_columns(predicted), color=style.colour, linestyle=style.line, label=f"{name}, model")
         axis.plot(

@@ -5,10 +5,10 @@ Rho is the load r x C divided by N, the messages per second that the model allow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOMS = {
     "room": "one room",
@@ -99,6 +99,7 @@ class Curve:
     allowed: Spread  # N: messages a second within the latency limit; low and high are the 95 % interval
     limit: float  # seconds, for p99
     trials: tuple[Trial, ...]  # by rising load
+    coefficients: Mapping[str, Any] | None = None  # all that makes the model again
 
     @property
     def name(self) -> str:

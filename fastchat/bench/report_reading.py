@@ -141,7 +141,10 @@ def curves(file: File, notices: list[str]) -> list[Curve]:
         rooms, payload = places.get((server, point)) or named(point)
         trials = sorted((one for _, one in pairs), key=lambda one: one.rho)
         allowed = interval(first["model"]["requests_per_second"])
-        found.append(Curve(server, rooms, payload, first["clients"], allowed, limit, tuple(trials)))
+        clients = first["clients"]
+        kept = (servers(file).get(server) or {}).get("calibration") or {}
+        coefficients = kept.get("model")
+        found.append(Curve(server, rooms, payload, clients, allowed, limit, tuple(trials), coefficients))
     return found
 
 
