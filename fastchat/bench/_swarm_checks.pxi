@@ -233,9 +233,11 @@ cdef void at_offset(
 
 
 cdef void on_delivery(swarm_t *s, client_t *c, const uint8_t *frame, size_t size) noexcept nogil:
-    """A delivery of a server without offsets: messages are numbered as they are first seen."""
+    """A delivery of a server without offsets. A single publisher's sequence stands for them; messages of
+    several are numbered as they are first seen, and the others held to that.
+    """
     cdef span_t text, nobody
-    cdef uint64_t number
+    cdef uint64_t number, offset = s.rooms[c.room].top + 1
     cdef message_t *m
     text.p = frame + s.front_n
     text.n = <size_t>s.payload
@@ -243,7 +245,9 @@ cdef void on_delivery(swarm_t *s, client_t *c, const uint8_t *frame, size_t size
     nobody.n = 0
     number = read_hex(text.p, 16)
     m = &s.messages[number & s.mask]
-    if number >= s.sent or m.number != number or not m.offset:
-        at_offset(s, c, s.rooms[c.room].top + 1, text, nobody, frame, size)
-    else:
-        at_offset(s, c, m.offset, text, nobody, frame, size)
+    if number < s.sent and m.number == number:
+        if s.publisher_count == 1:
+            offset = <uint64_t>m.sequence + 1
+        elif m.offset:
+            offset = m.offset
+    at_offset(s, c, offset, text, nobody, frame, size)
