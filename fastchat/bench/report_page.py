@@ -9,9 +9,10 @@ from html import escape
 
 from fastchat.bench.report_files import File
 from fastchat.bench.report_numbers import duration
+from fastchat.bench.report_plain import PLAIN, tables
 from fastchat.bench.report_points import Evidence
 from fastchat.bench.report_sections import COMMANDS, SECTIONS, Section
-from fastchat.bench.report_tables import Table, claims
+from fastchat.bench.report_tables import Table
 
 LONG = 30  # rows: a longer table is folded
 
@@ -72,7 +73,7 @@ def page(files: Mapping[str, File], found: Evidence, pictures: Mapping[str, byte
         ),
         contents(),
         *(section(one, files, found, pictures.get(one.name)) for one in SECTIONS),
-        whole_server(files),
+        *(plain(kind, title, files) for kind, title, _ in PLAIN),
         notices(files, found),
         "</html>",
     ]
@@ -86,7 +87,7 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def contents() -> str:
-    entries = [(one.name, one.title) for one in SECTIONS] + [("server", "The whole server")]
+    entries = [(one.name, one.title) for one in SECTIONS] + [(kind, title) for kind, title, _ in PLAIN]
     items = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     return f"<nav><ol>{items}</ol></nav>"
 
@@ -129,13 +130,13 @@ def cells(tag: str, row: Sequence[str], words: int) -> str:
     return f"<tr>{''.join(f'<{tag}{kind}>{escape(text)}</{tag}>' for kind, text in kinds)}</tr>"
 
 
-def whole_server(files: Mapping[str, File]) -> str:
-    """The claims of the benchmark of the whole server."""
-    head = '<h2 id="server">The whole server</h2>'
-    file = files.get("server")
+def plain(kind: str, title: str, files: Mapping[str, File]) -> str:
+    """A result that has tables only."""
+    head = f'<h2 id="{kind}">{escape(title)}</h2>'
+    file = files.get(kind)
     if file is None:
-        return head + paragraph(f"Not measured yet: `{COMMANDS['server']}` does.", "missing")
-    return "\n".join([head, *map(table, claims(file.content)), provenance(file)])
+        return head + paragraph(f"Not measured yet: `{COMMANDS[kind]}` does.", "missing")
+    return "\n".join([head, *map(table, tables(kind, file.content)), provenance(file)])
 
 
 def notices(files: Mapping[str, File], found: Evidence) -> str:

@@ -30,7 +30,7 @@ COMMANDS = {
     "compare": "fastchat bench compare",
     "connections": "fastchat bench connections",
     "overload": "fastchat bench capacity --overload",
-    "load": "fastchat bench load",
+    "load": "fastchat bench load --out bench_results/load.json",
     "micro": "python -m benchmarks.micro",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,20 +209,3 @@ def overload(evidence: Evidence) -> list[Table]:
         for one in evidence.overloads
     )
     return [Table("medians over the rounds", head, rows, words=2)]
-
-
-def claims(content: Mapping[str, Any]) -> list[Table]:
-    """What was promised of the whole server, from a result of the kind "server"."""
-    rows = tuple(
-        (
-            scenario["name"],
-            claim["claim"],
-            claim["target"],
-            f"{number(claim['median'])} ({between(claim['low'], claim['high'])})",
-            claim["met"],
-        )
-        for scenario in content.get("scenarios", ())
-        for claim in scenario.get("claims", ())
-    )
-    head = ("scenario", "claim", "target", "measured", "met")
-    return [Table("medians over the rounds, lowest and highest", head, rows, words=3)] if rows else []
