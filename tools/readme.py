@@ -71,7 +71,7 @@ def clients(file: File, found: Sequence[Knee], picture: bool) -> str:
             count(one.predicted.median),
             f"{count(one.low)} to {count(one.high)}" if one.high else f"more than {count(one.low)}",
         )
-        for one in sorted(found, key=lambda one: one.rate)
+        for one in found
         if one.payload == PAYLOAD
     ]
     lines = [
