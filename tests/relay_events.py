@@ -12,7 +12,6 @@ from random import Random
 from typing import NamedTuple
 
 SWEEP = 64  # sends between two looks at the clock
-LOOKS = 5  # members of whom one is looked at, so that rooms count by their deliveries
 
 
 class Costs(NamedTuple):
@@ -62,8 +61,12 @@ def relay(
     flush_sends: int = 512,
     flush_seconds: float = 0.002,
     warm: float = 0.2,
+    looks: int = 5,
 ) -> Seen:
-    """Serve `count` messages; the first part `warm` of them does not count."""
+    """Serve `count` messages; the first part `warm` of them does not count.
+
+    One of `looks` deliveries is looked at, so that rooms count by their deliveries.
+    """
     random = Random(seed)
     sizes = [size for rooms, size in parts for _ in range(rooms)]
     queue = arrivals(parts, rate, count, random)
@@ -103,7 +106,7 @@ def relay(
             step = min(sizes[room] - done, left % SWEEP or SWEEP)
             for arrived in waiting:
                 if arrived >= skipped:
-                    for _ in range(-(-step // LOOKS)):
+                    for _ in range(-(-step // looks)):
                         latencies.append(now + random.randint(1, step) * each - arrived)
             now += step * each
             busy += step * each

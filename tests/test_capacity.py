@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fastchat import capacity
 from fastchat.capacity import SHAPES, CapacityError, Crowd, Group, Model, clients, mixed, one_room, teams
+from fastchat.capacity_search import largest_rate, most_clients
 
 RELAY = Model(a=8e-6, b=4e-6, c=40e-9, d=0.1e-9, e=30e-6, overhead=48)
 THREADS = Model(a=20e-6, b=5e-6, d=0.1e-9, overhead=48, coalescing=False)
@@ -75,6 +76,22 @@ def test_a_room_whose_flush_takes_too_long_has_no_rate():
 
 def test_the_example_of_the_module():
     assert doctest.testmod(capacity).failed == 0
+
+
+def test_a_search_finds_the_last_that_is_within():
+    for edge in (1, 2, 17, 63, 64, 1000, 123_456):
+        tried: list[int] = []
+
+        def excess(count: int, edge: int = edge, tried: list[int] = tried) -> float:
+            tried.append(count)
+            return max(-1.0, 1.0 - edge / count) if count > edge else -1.0 + 0.5 * count / edge
+
+        assert most_clients(excess) == edge
+        assert len(tried) <= 35
+    assert most_clients(lambda count: 1.0) == 0
+    assert most_clients(lambda count: -1.0) >= 1 << 24
+    assert largest_rate(lambda rate: rate - 0.3, 10.0) == pytest.approx(0.3, rel=1e-3)
+    assert largest_rate(lambda rate: 1.0, 10.0) == 0.0
 
 
 def test_utilisation_is_rate_by_capacity():
@@ -153,8 +170,9 @@ def test_the_length_of_an_iteration_is_what_its_work_takes(model, rooms, rate):
     assert work + math.exp(-rate * seconds) * alone == pytest.approx(seconds, rel=1e-5)
 
 
-@settings(max_examples=5, deadline=None)
-@given(costs, shapes, st.floats(0.005, 0.1))
+@settings(max_examples=3, deadline=None)
+@given(costs, st.lists(st.builds(Group, st.integers(1, 50), st.integers(1, 200)), min_size=1, max_size=2),
+       st.floats(0.005, 0.1))  # fmt: skip
 def test_a_longer_limit_never_allows_less(model, rooms, limit):
     assert (
         model.requests_per_second(rooms, 100, limit).value

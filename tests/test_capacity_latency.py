@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from fastchat.capacity import Group, Model
+from fastchat.capacity_spread import Lengths, reached
 from tests import relay_events
 from tests.broadcast.test_holdback import BUDGET, FRAME, ITERATION, MESSAGE, SEND, Loop, poisson
 
@@ -53,7 +54,9 @@ LOADS = (
 def test_percentiles_are_those_of_the_relay(name, rate, half, tail):
     shape = SHAPES[name]
     length = RELAY.iteration(rate, shape)
-    seen = relay_events.relay(COSTS, shape, rate, min(16_000, max(4000, int(60 * rate * length))))
+    count = min(16_000, max(4000, int(60 * rate * length)))
+    looks = max(5, min(group.members for group in shape) // 20)
+    seen = relay_events.relay(COSTS, shape, rate, count, looks=looks)
     assert RELAY.latency(rate, shape, 0, 0.5) == pytest.approx(seen.percentile(0.5), rel=half)
     assert RELAY.latency(rate, shape, 0, 0.99) == pytest.approx(seen.percentile(0.99), rel=tail)
 
@@ -63,7 +66,7 @@ LENGTHS = [("one room", 2000), ("one large room", 4500), ("teams of 50", 15_000)
 
 @pytest.mark.parametrize("name, rate", LENGTHS)
 def test_rounds_are_as_long_and_as_full_as_those_of_the_relay(name, rate):
-    seen = relay_events.relay(COSTS, SHAPES[name], rate, 12_000)
+    seen = relay_events.relay(COSTS, SHAPES[name], rate, 12_000, looks=50)
     length = RELAY.iteration(rate, SHAPES[name])
     assert length == pytest.approx(seen.length, rel=0.04)
     assert rate * length + math.exp(-rate * length) == pytest.approx(seen.messages / seen.rounds, rel=0.05)
@@ -102,10 +105,11 @@ def queue(model: Model, shape: tuple[Group, ...], rate: float, count: int) -> li
     sizes = [group.members for group in shape for _ in range(group.rooms)]
     now = free = 0.0
     late = []
+    looks = max(5, min(sizes) // 2)
     for members in random.choices(sizes, weights=sizes, k=count):
         now += random.expovariate(rate)
         begin = max(now, free) + model.a
-        late += [begin + random.randint(1, members) * model.b - now for _ in range(-(-members // 5))]
+        late += [begin + random.randint(1, members) * model.b - now for _ in range(-(-members // looks))]
         free = begin + members * model.b
     return sorted(late)
 
@@ -121,6 +125,30 @@ def test_percentiles_are_those_of_a_queue(name, load):
     late = queue(THREADS, shape, rate, 40_000 if load < 0.8 else 150_000)
     assert THREADS.latency(rate, shape, 0, 0.5) == pytest.approx(late[len(late) // 2], rel=0.12)
     assert THREADS.latency(rate, shape, 0, 0.99) == pytest.approx(late[len(late) * 99 // 100], rel=0.12)
+
+
+def test_a_queue_without_load_does_not_wait():
+    assert THREADS.latency(1e-6, 100) == pytest.approx(THREADS.iteration(1, 100), rel=0.02)
+    assert THREADS.latency(1e-6, 100, 0, 0.5) == pytest.approx(THREADS.a + 50 * THREADS.b, rel=0.03)
+
+
+def test_numbers_of_rooms_are_binomial():
+    lots = [(i + 0.5) / 4000 for i in range(4000)]
+    for rooms, share in ((1.0, 0.3), (1.0, 0.9), (7.0, 0.2), (40.0, 0.05), (300.0, 0.6), (12.5, 0.5)):
+        found = [reached(rooms, share, lot) for lot in lots]
+        mean = sum(found) / len(found)
+        assert mean == pytest.approx(rooms * share, rel=0.03)
+        spread = sum((x - mean) ** 2 for x in found) / len(found)
+        assert spread == pytest.approx(rooms * share * (1 - share), rel=0.08)
+        assert 0 <= min(found) <= max(found) <= rooms
+        assert found == sorted(found)
+
+
+def test_lengths_of_rounds_have_their_mean_and_variance():
+    for mean, variance in ((1.0, 0.0), (1.0, 0.01), (2.0, 1.0)):
+        found = [Lengths(mean, variance).draw((i + 0.5) / 2000) for i in range(2000)]
+        assert sum(found) / 2000 == pytest.approx(mean, rel=0.02)
+        assert sum((x - mean) ** 2 for x in found) / 2000 == pytest.approx(variance, rel=0.1, abs=1e-12)
 
 
 def test_beyond_saturation_nothing_arrives():
