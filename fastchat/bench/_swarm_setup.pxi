@@ -4,7 +4,7 @@ MODES = {"flood": FLOOD, "paced": PACED, "pings": PINGS, "idle": IDLE}
 SCHEDULES = {"poisson": POISSON, "fixed": FIXED, "phased": PHASED}
 FIRST_RING = 4096  # messages
 FIRST_ROOM_RING = 8  # messages of one room
-ADDRESS_CLIENTS = 20_000  # clients from one address: the kernel gives it about 28,000 ports
+ADDRESS_CLIENTS = 10_000  # clients from one address: beyond 14,000 the kernel searches long for a free port
 ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 

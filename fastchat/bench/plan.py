@@ -59,7 +59,7 @@ class Plan:
     server_pid: int = 0  # whose CPU seconds are read; 0: nobody's
     room: str = "lobby"  # the room's name; with several, "-0", "-1" ... follow
     prefix: str = "u"  # of the clients' names
-    source: str = "127.0.0.1"  # the address that the first 20,000 clients come from, the next for the next
+    source: str = "127.0.0.1"  # the address that the first 10,000 clients come from, the next for the next
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", tuple(Group(*group) for group in self.groups))

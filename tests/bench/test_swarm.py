@@ -309,6 +309,18 @@ def test_clients_come_from_the_source_that_was_asked_for() -> None:
     assert faultless(load(Behaviour(), source="127.0.0.9"))
 
 
+def test_more_clients_than_ports_come_from_the_next_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_swarm, "ADDRESS_CLIENTS", 2)
+    behaviour = Behaviour()
+    hosts = []
+    with serving(behaviour) as port:
+        swarm = _swarm.Swarm(Plan(port=port, **FLOOD))
+        swarm.connect()
+        for peer in behaviour.rooms["lobby"]:
+            hosts.append(peer.transport.get_extra_info("peername")[0])
+    assert sorted(hosts) == ["127.0.0.1"] * 2 + ["127.0.0.2"] * 2 + ["127.0.0.3"]
+
+
 def test_progress_is_told() -> None:
     events: list[dict[str, Any]] = []
     with serving(Behaviour()) as port:
