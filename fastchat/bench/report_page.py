@@ -41,7 +41,7 @@ table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tab
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; }
 th { vertical-align: bottom; }
 td { white-space: nowrap; }
-.word { text-align: left; white-space: normal; }
+.word { text-align: left; white-space: normal; min-width: 6.5em; }
 .from { color: var(--faint); font-size: 0.86rem; }
 .missing { border-left: 4px solid var(--mark); padding: 0.4rem 0.8rem; background: var(--shade); }
 summary { cursor: pointer; font-weight: 600; margin: 1.2rem 0 0.4rem; }
@@ -50,6 +50,7 @@ summary { cursor: pointer; font-weight: 600; margin: 1.2rem 0 0.4rem; }
   body { max-width: none; font-size: 10pt; }
   img { filter: none; max-width: 17cm; }
   h2 { break-after: avoid; } img, tr { break-inside: avoid; } .wide { overflow: visible; }
+  table { font-size: 7.5pt; } th, td { padding: 0.15rem 0.35rem; white-space: normal; }
   details::details-content { content-visibility: visible; display: block; }
 }
 """

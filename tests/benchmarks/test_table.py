@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import table
 from fastchat.bench.report_files import File
+from fastchat.bench.report_sections import SECTIONS
 from fastchat.bench.results import mistakes, schema
 from tests.bench.report_fixtures import capacity, write
 from tools import readme
@@ -89,3 +90,9 @@ def test_a_schema_describes_its_kind_and_asks_for_where_a_result_comes_from(path
     assert rules["properties"]["kind"]["enum"] == [kind]
     assert {"command", "commit", "changed", "started", "machine", "versions"} <= set(rules["required"])
     assert mistakes({"kind": "else"}, rules)
+
+
+def test_committed_pictures_are_small_and_of_sections_that_exist() -> None:
+    names = {section.name for section in SECTIONS}
+    for path in RESULTS.glob("report/*.png"):
+        assert path.stem in names and path.stat().st_size < 60_000, path.name
