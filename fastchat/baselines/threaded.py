@@ -23,6 +23,7 @@ from fastchat.protocol.framing import tcp_frame
 
 READ_BYTES = 64 * 1024  # of one recv: many small frames at once
 SEND_SECONDS = 1.0  # that a send may wait for its peer
+PART_SECONDS = 0.5  # for all together whose threads are just sending, before they get a BYE
 LINGER_SECONDS = 2.0  # for a peer to read its BYE
 DISCARD_BYTES = 4 * 1024 * 1024  # of a peer that goes on sending after its BYE
 
@@ -65,9 +66,9 @@ class Link:
         shut(self._socket)  # its own thread wakes up and leaves the rooms
         return not slow
 
-    def part(self, frames: bytes) -> None:
-        """Say the last words if nobody is waiting to send, and nothing more."""
-        if self.lock.acquire(blocking=False):
+    def part(self, frames: bytes, patience: float) -> None:
+        """Say the last words, unless somebody else is at it for that many seconds, and nothing more."""
+        if self.lock.acquire(timeout=patience):
             try:
                 self._write(frames, False)
                 self._open = False
@@ -141,8 +142,9 @@ class ThreadedServer:
         frame = tcp_frame(farewell(Code.DRAINING, "the server is going down"))
         with self._links_lock:
             links = list(self._links)
+        deadline = time.monotonic() + PART_SECONDS
         for link in links:
-            link.part(frame)
+            link.part(frame, max(0.0, deadline - time.monotonic()))
 
 
 def _linger(sock: socket.socket) -> None:

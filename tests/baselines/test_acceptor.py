@@ -14,6 +14,7 @@ import pytest
 from fastchat.baselines.acceptor import Acceptor
 from fastchat.baselines.ack import AckServer
 from fastchat.baselines.listener import listeners, named
+from fastchat.baselines.threaded import Link
 from fastchat.config import Config
 from fastchat.errors import ConfigError
 from tests.baselines.running import Running, made, running
@@ -48,6 +49,23 @@ def test_the_end_is_told_and_frees_the_port(kind: str) -> None:
     with running(kind, port=server.address[1]) as again, again.dial("ada"):
         server.server.stop()  # of what has ended: in vain
         assert again.address == server.address
+
+
+def test_bye_comes_behind_what_is_being_sent() -> None:
+    """A client may read an answer before the thread that sent it has given the lock back."""
+    near, far = socket.socketpair()
+    with near, far:
+        link = Link(near, 1.0)
+        link.lock.acquire()
+        parting = threading.Thread(target=link.part, args=(b"bye", 20.0))
+        parting.start()
+        link.write(b"answer ")
+        link.lock.release()
+        parting.join()
+        link.send(b"more")
+        assert far.recv(100) == b"answer bye"
+        with link.lock:
+            link.part(b"bye", 0.0)  # does not wait
 
 
 def test_the_end_does_not_wait_for_who_does_not_read(kind: str) -> None:
