@@ -139,7 +139,8 @@ def attempted(take: Callable[[], Sample]) -> dict[str, Any]:
         return {"sample": kept(died.sample) if died.sample else None, "failed": str(died)}
     except BenchError as error:
         return {"sample": None, "failed": str(error)}
-    return {"sample": kept(sample), "failed": f"wrong frames: {sample['first_error']}" if wrong(sample) else ""}
+    failed = f"wrong frames: {sample['first_error']}" if wrong(sample) else ""
+    return {"sample": kept(sample), "failed": failed}
 
 
 def status(entries: Sequence[Mapping[str, Any]]) -> int:

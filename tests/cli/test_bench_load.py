@@ -50,8 +50,7 @@ def test_a_server_is_started_loaded_and_told_about(tmp_path: Path) -> None:
     assert written["samples"][0]["members"] == 20 and "kept in" in done.stderr
 
 
-@pytest.mark.parametrize("wire", ["tcp", "ws"])
-@pytest.mark.parametrize("mode", ["paced", "flood", "pings"])
+@pytest.mark.parametrize("wire, mode", [("tcp", "paced"), ("ws", "flood"), ("tcp", "pings")])
 def test_a_server_that_runs_is_measured_and_left_alone(server: Running, wire: str, mode: str) -> None:
     done = bench(*SHORT, "--port", str(server.port), "--wire", wire, "--mode", mode, "--json")
     assert done.exit_code == 0, done.output

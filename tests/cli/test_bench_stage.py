@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from fastchat.bench.failure import BenchError
 from fastchat.bench.processes import Cores
 from fastchat.bench.results import Record
 from fastchat.bench.targets import BUILT_IN, Needs, Target
-from fastchat.cli.bench import stage
+from fastchat.cli import main
+from fastchat.cli.bench import SUMMARIES, stage
 from fastchat.cli.bench.progress import Progress
 from tests.cli.test_bench_progress import Terminal
 
@@ -80,3 +83,24 @@ def test_lists_are_checked() -> None:
     for wrong in ("ten", "10,,5", "0"):
         with pytest.raises(click.BadParameter):
             stage.numbers(ctx, option, wrong)
+
+
+def test_every_command_teaches() -> None:
+    runner = CliRunner()
+    listed = runner.invoke(main, ["bench", "--help"], prog_name="fastchat")
+    assert "N >= r x C" in listed.output and "Exit codes" in listed.output
+    for name, summary in SUMMARIES.items():
+        assert summary in listed.output
+        shown = runner.invoke(main, ["bench", name, "--help"], prog_name="fastchat")
+        assert shown.exit_code == 0 and "Examples:" in shown.output, shown.output
+
+
+def test_an_extension_that_was_not_built_is_told() -> None:
+    code = (
+        "import sys; sys.modules['fastchat.bench._swarm'] = None\n"
+        "from fastchat.cli import main\n"
+        "main(['bench', 'load'], prog_name='fastchat')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 3, done.stderr
+    assert "the load generator is not built" in done.stderr and "Traceback" not in done.stderr
