@@ -169,3 +169,21 @@ def test_iterations_that_outlast_a_window_do_not_change_what_rooms_look_like() -
         live.beat(totals, 0.0, 0.0)
         assert live.shape.fan_out in (0.0, pytest.approx(100.0))
     assert live.shape.recipients == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("share, seconds", [(0.01, 20.0), (0.9, 4.5)], ids=["light load", "few windows"])
+def test_a_narrow_interval_alone_does_not_make_it_sure(share: float, seconds: float) -> None:
+    shape = Shape(100.0, 100.0, 130.0)
+    world = Coalescing(SLOW, shape, 100, Config())
+    world.pace(share * capacity(shape), seconds)
+    world.live.deviation = 0.0
+    assert world.live.capacity > 0.0 and not world.live.sure
+
+
+def test_what_is_let_in_is_served_little_later_than_near_the_capacity() -> None:
+    shape = Shape(100.0, 100.0, 130.0)
+    world = Coalescing(SLOW, shape, 100, Config())
+    world.pace(0.8 * capacity(shape), 8)
+    near = SLOW.iteration(0.9 * capacity(shape), shape)
+    assert near < world.live.outlook.target < 2 * near < world.live.allowed
+    assert 0.8 * capacity(shape) < world.live.outlook.rate < capacity(shape)

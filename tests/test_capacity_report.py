@@ -100,7 +100,9 @@ LIMITS: dict[str, tuple[Shape, dict[str, Any], int, int, str, str]] = {
     "a room whose flush is long": (
         ROOM, {"latency_limit_ms": 20.0}, PLENTY, 0, "latency", "a flush to 1000 members takes"
     ),
-    "patience that buys nothing": (Shape(10.0, 10.0, 130.0), {}, PLENTY, 0, "cpu", "hardly save"),
+    "patience that buys nothing": (
+        Shape(10.0, 10.0, 130.0), {"batch_bytes": 128 * 1024}, PLENTY, 0, "cpu", "hardly save"
+    ),
     "few descriptors": (ROOM, {"latency_limit_ms": 20.0}, 3, 0, "connections", "3 more connections"),
     "much waits": (ROOM, {}, PLENTY, 250 * 1024 * 1024, "memory", "that do not read"),
     "long frames": (
