@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from fastchat.bench.calibration import Calibration, Measured, drift, fit, lights, residual, sample_of
-from fastchat.bench.findings import Figures, modelled, place, row, summary
+from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
 from fastchat.bench.grid import Point, within_reach
 from fastchat.bench.knee import Knee, Search, Verdict
-from fastchat.bench.logbook import Logbook, Opener
+from fastchat.bench.logbook import Judge, Logbook, Opener
 from fastchat.bench.pace import START_SECONDS, Pace
-from fastchat.bench.rig import Load, judged
+from fastchat.bench.rig import Load, Rig, Sample, judged
 from fastchat.capacity import Estimate, Model
 
 
@@ -63,9 +63,22 @@ class Campaign:
             for light in lights(self.coalescing, self.pace.few_lights):
                 load = light.load(self.pace.light_seconds, self.pace.light_warmup)
                 label = f"calibration {number}: {light.name}"
-                sample, _ = self.log.put(rig, label, load, kind="calibration", light=light.name)
+                about = {"kind": "calibration", "light": light.name}
+                sample, _ = self._put(rig, label, load, None, about)
                 measured.append((light, sample_of(sample)))
         return measured
+
+    def _put(
+        self, rig: Rig, label: str, load: Load, judge: Judge | None, about: Mapping[str, Any]
+    ) -> tuple[Sample, Figures]:
+        """One load; again while others disturb it, unless it passes all the same."""
+        for _ in range(self.pace.patience):
+            sample, seen = self.log.put(rig, label, load, judge, **about)
+            if not disturbed(seen) or (judge is not None and judge(sample) is Verdict.PASSED):
+                return sample, seen
+            self.log.talk.add(load.duration)
+            self.log.talk.say(f"{self.log.name} {label}: others used {seen['foreign']:.2f} cores; again")
+        return self.log.put(rig, label, load, judge, **about)
 
     def _again(self, model: Model) -> None:
         """Say how much dearer or cheaper the machine has become since the calibration."""
@@ -113,7 +126,7 @@ class Campaign:
             left = max(0.0, left - load.duration)
             label = f"{point.name} {clients:,} clients"
             judge = partial(judged, limit=self.limit)
-            sample, seen = log.put(rig, label, load, judge, kind="trial", point=point.name)
+            sample, seen = self._put(rig, label, load, judge, {"kind": "trial", "point": point.name})
             trials.append((judge(sample), seen))
             return trials[-1][0]
 

@@ -13,6 +13,7 @@ from fastchat.capacity import Estimate, Model, Shape
 
 Figures: TypeAlias = dict[str, Any]
 
+DISTURBED = 0.1  # cores that others may use before a sample says little
 CLOSE = 0.10  # an error of the prediction that is good
 FAIR = 0.20
 
@@ -34,7 +35,13 @@ def figures(sample: Mapping[str, Any]) -> Figures:
         "cpu": sample["server_cpu"] / sample["seconds"],  # cores
         "busy": sample["busy"],
         "saturated": sample["saturated"],
+        "foreign": sample["foreign"],
     }
+
+
+def disturbed(seen: Figures) -> bool:
+    """Whether others used the machine meanwhile."""
+    return seen["foreign"] is not None and seen["foreign"] > DISTURBED
 
 
 def modelled(model: Model, rate: float, shape: Shape, payload: int, limit: float) -> Figures:

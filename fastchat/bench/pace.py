@@ -30,6 +30,7 @@ class Pace:
     trials: int  # of one search at most
     fractions: tuple[float, ...]  # of a curve
     few_lights: bool  # whether half of the calibration loads must do
+    patience: int  # how often a sample is taken again that others disturbed
     again: bool  # whether to calibrate once more at the end, to see how the machine drifted
 
     def course(self, predicted: float, most: int = MOST_CLIENTS) -> Course:
@@ -62,9 +63,9 @@ class Pace:
 
 FULL = Pace(
     rounds=3, light_seconds=2.0, light_warmup=0.5, seconds=2.7, warmup=0.7, resolution=0.03, start=0.5,
-    trials=30, fractions=FRACTIONS, few_lights=False, again=True,
+    trials=30, fractions=FRACTIONS, few_lights=False, patience=3, again=True,
 )  # fmt: skip
 QUICK = Pace(
     rounds=1, light_seconds=1.1, light_warmup=0.2, seconds=1.2, warmup=0.4, resolution=0.12, start=0.6,
-    trials=9, fractions=QUICK_FRACTIONS, few_lights=True, again=False,
+    trials=9, fractions=QUICK_FRACTIONS, few_lights=True, patience=0, again=False,
 )  # fmt: skip

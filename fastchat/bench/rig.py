@@ -7,13 +7,14 @@ what `calibration` fits the model on and what `knee` judges.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from fastchat.bench.counters import Counters, difference
 from fastchat.bench.knee import Verdict
 from fastchat.bench.load import Listener, carried, measure, wrong
+from fastchat.bench.neighbours import busy, foreign
 from fastchat.bench.plan import Plan
 from fastchat.bench.processes import Place, Running, running
 from fastchat.bench.targets import Target
@@ -76,16 +77,20 @@ class ServerRig:
             seconds=load.seconds, warmup=load.warmup, seed=load.seed, timeout=load.timeout, poll_us=POLL_US,
         )  # fmt: skip
         readings: list[dict[str, Any]] = []
+        looks: list[tuple[float, float | None]] = []  # seconds of the load, CPU seconds of the machine
 
         def heard(event: Mapping[str, Any]) -> None:
+            if event["event"] == "progress" and steady(event["seconds"], load):
+                looks.append((event["seconds"], busy()))
             if self._counters is not None and event["event"] == "progress":
                 readings.append(self._counters.read() | {"at": event["seconds"], "p99_ms": event["p99_ms"]})
             if listen is not None:
                 listen(event)
 
         sample = measure(self._server, plan, self._place, listen=heard)
-        steady = [one["counters"] for one in readings if in_window(one, load)]
-        sample["counters"] = difference(steady[0], steady[-1]) if len(steady) > 1 else None
+        inner = [one["counters"] for one in readings if in_window(one, load)]
+        sample["counters"] = difference(inner[0], inner[-1]) if len(inner) > 1 else None
+        sample["foreign"] = others(looks, sample)
         sample["series"] = [moment(one) for one in readings]
         self._empty()
         return sample
@@ -120,10 +125,22 @@ def admission(target: Target, on: bool, limit: float) -> dict[str, str]:
     return {"FASTCHAT_ADMISSION": "true", "FASTCHAT_LATENCY_LIMIT_MS": f"{limit * 1e3:g}"}
 
 
+def steady(at: float, load: Load) -> bool:
+    """Whether a moment of the load lies behind the warm-up and before the end."""
+    return load.warmup - EDGE <= at <= load.warmup + load.seconds + EDGE
+
+
 def in_window(reading: Mapping[str, Any], load: Load) -> bool:
     """Whether it was taken under the steady load: before the first clients left."""
-    begin, end = load.warmup - EDGE, load.warmup + load.seconds + EDGE
-    return bool(begin <= reading["at"] <= end and reading["counters"]["sessions"] >= load.clients)
+    return steady(reading["at"], load) and reading["counters"]["sessions"] >= load.clients
+
+
+def others(looks: Sequence[tuple[float, float | None]], sample: Sample) -> float | None:
+    """Cores that neither server nor generator used, between the first look at the machine and the last."""
+    if len(looks) < 2:
+        return None
+    (begin, before), (end, after) = looks[0], looks[-1]
+    return foreign(before, after, end - begin, (sample["server_cpu"] + sample["own_cpu"]) / sample["seconds"])
 
 
 def moment(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,7 @@ class SimulatedServer:
             "refused_101": 0,
             "counters": counters if self.coalescing else None,
             "series": [],
+            "foreign": 0.0,
         }
 
     def noisy(self, value: float) -> float:

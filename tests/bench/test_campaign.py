@@ -128,6 +128,39 @@ def test_a_server_that_dies_while_it_is_calibrated_is_given_up(tmp_path: Path) -
     assert kept["servers"]["fastchat"]["failures"] == ["calibration: the server died in the middle"]
 
 
+class Neighboured(SimulatedServer):
+    """Others use half a core in every second load, which then looks overwhelmed."""
+
+    def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+        sample = super().put(load, listen)
+        if len(self.loads) % 2:
+            sample["foreign"] = 0.5
+            sample["each_us"]["p99"] = 1e6
+            sample["counters"]["cpu_seconds"] *= 2
+        return sample
+
+
+def test_what_others_disturbed_is_taken_again() -> None:
+    run = campaign(Neighboured(), choose(["room-r5-100B"]), ONCE)
+    run.run()
+    assert abs(found(run)["points"][0]["error"]) < 0.1
+    assert found(run)["calibration"]["residual"] < 0.02
+    talk = run.log.talk
+    assert isinstance(talk, Silent) and any("others used 0.50 cores" in text for text in talk.said)
+
+
+def test_a_machine_that_is_never_quiet_is_measured_all_the_same() -> None:
+    class Noisy(SimulatedServer):
+        def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+            return super().put(load, listen) | {"foreign": 0.5}
+
+    server = Noisy()
+    run = campaign(server, (), replace(ONCE, fractions=()))
+    run.run()
+    assert len(server.loads) == 16 * (1 + ONCE.patience)
+    assert found(run)["failures"] == []
+
+
 def test_ctrl_c_keeps_the_point_that_was_searched(tmp_path: Path) -> None:
     class Interrupted(SimulatedServer):
         def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
