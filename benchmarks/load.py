@@ -21,12 +21,13 @@ Options: TypeAlias = Mapping[str, str | int | float]
 def plan(options: Options) -> Plan:
     """The load of these options: those of a Plan (one member flat out), with `members` in all in `rooms` (1).
 
-    `rooms` 0 lets nobody join.
+    `rooms` 0 lets nobody join. The generator sleeps until something comes, as clients do, unless `poll_us` says
+    otherwise: the reference and the hold-back are judged with what it costs a server to wake them.
     """
     rest: dict[str, Any] = dict(options)
     members, rooms = rest.pop("members", 1000), rest.pop("rooms", 1)
     groups = (Group(rooms or 1, members // (rooms or 1)),)
-    return Plan(groups=groups, join=rooms > 0, **{"mode": "flood", "publishers": 1, **rest})
+    return Plan(groups=groups, join=rooms > 0, **{"mode": "flood", "publishers": 1, "poll_us": 0, **rest})
 
 
 def drive(server: Running, cores: Cores, options: Options, settle: float = SETTLE) -> Sample:
