@@ -140,15 +140,17 @@ def sample_of(measured: Mapping[str, Any]) -> Sample:
 
 def fit(measured: Sequence[Measured], coalescing: bool) -> Calibration:
     """Fit the model. Raises CapacityError where the samples do not determine it."""
-    first = calibrate([sample for _, sample in measured], coalescing=coalescing)
+    beside = overhead(measured)
+    first = calibrate([sample for _, sample in measured], coalescing=coalescing, overhead=beside)
     repeats: dict[Light, list[Sample]] = {}
     for light, sample in measured:
         repeats.setdefault(light, []).append(sample)
     chosen = {light: central(samples, first) for light, samples in repeats.items()}
-    model = calibrate(list(chosen.values()), coalescing=coalescing)
+    model = calibrate(list(chosen.values()), coalescing=coalescing, overhead=beside)
     far = {light for light, sample in chosen.items() if abs(residual(sample, model)) > FAR}
     if far and len(far) <= MOST_FAR * len(chosen):
-        model = calibrate([s for light, s in chosen.items() if light not in far], coalescing=coalescing)
+        near = [sample for light, sample in chosen.items() if light not in far]
+        model = calibrate(near, coalescing=coalescing, overhead=beside)
     else:
         far = set()
     rows = (
@@ -163,6 +165,11 @@ def fit(measured: Sequence[Measured], coalescing: bool) -> Calibration:
         for light, sample in chosen.items()
     )
     return Calibration(replace(model, hold=HOLD if coalescing else 0.0), tuple(rows))
+
+
+def overhead(measured: Sequence[Measured]) -> float:
+    """Bytes of a frame beside its payload: the least, since acknowledgements are counted in."""
+    return max(0.0, min(sample.bytes / sample.frames - light.payload for light, sample in measured))
 
 
 def residual(sample: Sample, model: Model) -> float:

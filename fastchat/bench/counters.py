@@ -68,6 +68,7 @@ def counted(interval: Mapping[str, float]) -> Sample:
         bytes=int(interval["bytes"]),
         rounds=int(interval["rounds"]),
         sockets=int(interval["sessions"]),
+        flush=min(interval["flush_seconds"], interval["cpu_seconds"]) or None,  # it is told by the clock
     )
 
 

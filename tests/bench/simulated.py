@@ -115,7 +115,8 @@ class SimulatedServer:
                      "p999": p99, "max": p99, "buckets": [[1, 2]]}  # fmt: skip
         counters = {
             "seconds": load.seconds, "cpu_seconds": cpu, "rounds": rounds, "round_seconds": rounds * length,
-            "flush_seconds": 0.0, "publishes": messages, "sends": round(sends), "deliveries": round(frames),
+            "flush_seconds": max(0.0, cpu - self.a * messages),
+            "publishes": messages, "sends": round(sends), "deliveries": round(frames),
             "bytes": round(frames * (load.payload + OVERHEAD)), "refused_publishes": 0,
             "refused_connections": 0, "sessions": load.clients,
         }  # fmt: skip

@@ -23,6 +23,12 @@ def measured(server: SimulatedServer, rounds: int = 1, few: bool = False) -> lis
     ]
 
 
+def dearer(sample: Sample, times: float) -> Sample:
+    """The same work for so many times the CPU time."""
+    flush = None if sample.flush is None else sample.flush * times
+    return sample._replace(cpu=sample.cpu * times, flush=flush)
+
+
 def calibrated(server: SimulatedServer, rounds: int = 1, few: bool = False) -> Calibration:
     return fit(measured(server, rounds, few), server.coalescing)
 
@@ -52,7 +58,7 @@ def test_noise_shows_in_the_residuals_and_hardly_in_the_model() -> None:
 def test_a_repeat_that_was_disturbed_does_not_count() -> None:
     samples = measured(SimulatedServer(), rounds=3)
     light, sample = samples[5]
-    samples[5] = light, sample._replace(cpu=sample.cpu * 3)
+    samples[5] = light, dearer(sample, 3)
     found = fit(samples, True)
     assert found.model.b == pytest.approx(4e-6, rel=0.02)
     assert not any(row.far for row in found.rows)
@@ -61,7 +67,7 @@ def test_a_repeat_that_was_disturbed_does_not_count() -> None:
 def test_a_load_that_was_always_disturbed_is_left_out_and_said() -> None:
     samples = measured(SimulatedServer())
     light, sample = samples[5]
-    samples[5] = light, sample._replace(cpu=sample.cpu * 3)
+    samples[5] = light, dearer(sample, 3)
     found = fit(samples, True)
     assert [row.light for row in found.rows if row.far] == [light]
     assert [row["load"] for row in found.to_json()["loads"] if row["far"]] == [light.name]
@@ -71,7 +77,7 @@ def test_a_load_that_was_always_disturbed_is_left_out_and_said() -> None:
 def test_a_model_that_fits_nothing_leaves_nothing_out() -> None:
     random = Random(5)
     samples = measured(SimulatedServer())
-    samples = [(light, s._replace(cpu=s.cpu * random.choice((0.3, 3.0)))) for light, s in samples]
+    samples = [(light, dearer(sample, random.choice((0.3, 3.0)))) for light, sample in samples]
     found = fit(samples, True)
     assert not any(row.far for row in found.rows)
     assert max(abs(row.residual) for row in found.rows) > 0.5
@@ -85,8 +91,8 @@ def test_too_few_loads_are_said() -> None:
 def test_drift_is_what_the_same_work_costs_more() -> None:
     samples = measured(SimulatedServer())
     model = fit(samples, True).model
-    dearer = [(light, sample._replace(cpu=sample.cpu * 1.1)) for light, sample in samples]
-    assert drift(dearer, model) == pytest.approx(0.1, abs=0.02)
+    later = [(light, dearer(sample, 1.1)) for light, sample in samples]
+    assert drift(later, model) == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize("coalescing", [True, False])
