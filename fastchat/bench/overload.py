@@ -45,7 +45,7 @@ class Phase(NamedTuple):
 
 CASES = (
     Case("room", (Group(1, 300),), 1000),
-    Case("teams-50", SHAPES["teams-50"](2000), 100),
+    Case("teams-50", SHAPES["teams-50"](1000), 100),
 )
 CALM, SHED, FREE = PHASES = (
     Phase("0.9 N", 0.9, True),
