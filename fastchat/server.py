@@ -28,6 +28,7 @@ from fastchat.protocol.codec import Limits
 from fastchat.protocol.jsonwire import to_json
 from fastchat.transports.caps import Caps, Networks, connection_cap, raise_descriptor_limit
 from fastchat.transports.clock import Clock
+from fastchat.transports.collector import Collector
 from fastchat.transports.deadlines import Deadlines
 from fastchat.transports.echo import Echo, EchoConnection
 from fastchat.transports.flusher import Flusher
@@ -83,6 +84,7 @@ class Server:
         self._unix: UnixListener | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._sweeping = False  # more deadlines are due than one slice holds
+        self._collector = Collector()
         self.addresses: list[str] = []  # "127.0.0.1:9999", "[::1]:9999", "unix:/run/chat", once started
         self.port = 0  # the TCP port, once started; 0: none
 
@@ -201,6 +203,7 @@ class Server:
         if not self._sweeping:
             self._sweep()
         self.gauge.beat(now)
+        self._collector.beat(now, time.thread_time())
 
     def _sweep(self) -> None:
         wiring = self.wiring
@@ -256,9 +259,11 @@ class Server:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Serve until SIGINT or SIGTERM, then drain; the second signal ends at once.
 
-        `ready` is called once the server listens.
+        `ready` is called once the server listens. Until the end the process is ours: signals, and when the
+        garbage collector works.
         """
         await self.start()
+        self._collector.take()
         loop = asyncio.get_running_loop()
         first, second = asyncio.Event(), asyncio.Event()
 
@@ -282,4 +287,5 @@ class Server:
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+            self._collector.release()
             await self.stop()
