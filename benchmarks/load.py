@@ -21,8 +21,8 @@ Options: TypeAlias = Mapping[str, str | int | float]
 def plan(options: Options) -> Plan:
     """The load of these options: those of a Plan (one member flat out), with `members` in all in `rooms` (1).
 
-    `rooms` 0 lets nobody join. The generator sleeps until something comes, as clients do, unless `poll_us` says
-    otherwise: the reference and the hold-back are judged with what it costs a server to wake them.
+    `rooms` 0 lets nobody join. The generator sleeps until something comes, as clients do, unless `poll_us`
+    says otherwise: the reference and the hold-back are judged with what it costs a server to wake them.
     """
     rest: dict[str, Any] = dict(options)
     members, rooms = rest.pop("members", 1000), rest.pop("rooms", 1)

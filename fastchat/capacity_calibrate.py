@@ -64,7 +64,12 @@ def calibrate(
             for j, other in enumerate(names):
                 covariance[NAMES.index(name)][NAMES.index(other)] += solution.covariance[i][j]
     return Model(
-        **values,
+        values["a"],
+        values["b"],
+        values["c"],
+        values["d"],
+        values["e"],
+        values["b1"],
         covariance=tuple(tuple(row) for row in covariance),
         freedom=min(freedom),
         coalescing=coalescing,

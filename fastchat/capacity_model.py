@@ -23,6 +23,7 @@ from fastchat.capacity_search import largest_rate, most_clients
 from fastchat.capacity_shape import CapacityError, Part, Rooms, clients, parts
 
 P99 = 0.99
+MEDIAN = 0.5  # percentiles above it are made in the machine's slow spells
 
 
 class Estimate(NamedTuple):
@@ -47,6 +48,7 @@ class Model:
     freedom: int = 0  # samples beyond the coefficients; 0 with a covariance: many
     coalescing: bool = True  # one send per member and round; else one per delivery, as threads do
     overhead: float = 0.0  # bytes of a frame beside the payload
+    slow: float = 0.0  # how much dearer all is in the machine's slow spells, as a part: p99 is made there
     hold: float = 0.0  # seconds: the server's flush_budget_ms; 0: it never holds back
     flush_sends: int = 512  # after which a flush lets reading go on
     flush_seconds: float = 0.002  # the same
@@ -68,7 +70,8 @@ class Model:
 
     def cpu(self, sample: Sample) -> float:
         """CPU seconds that the work of a sample should have cost."""
-        return sum(getattr(self, name) * count for name, count in zip(NAMES, work(sample), strict=True))
+        prices: list[float] = [getattr(self, name) for name in NAMES]
+        return sum(price * count for price, count in zip(prices, work(sample), strict=True))
 
     def costs(self, rooms: Rooms, size: float) -> Costs:
         """What work costs with so many members, for payloads of `size` bytes."""
@@ -156,6 +159,8 @@ class Model:
 
     def _latency(self, rate: float, where: tuple[Part, ...], costs: Costs, share: float) -> float:
         streams = flows(where, _positive(rate))
+        if self.slow and share > MEDIAN:
+            costs = Costs(*(cost * (1.0 + self.slow) for cost in costs))
         if not self.coalescing:
             return percentile_queue(costs, streams, share)
         return percentile_coalescing(
@@ -192,7 +197,7 @@ class Model:
             for x, row in zip(counts, self.covariance, strict=False)
             for y, value in zip(counts, row, strict=True)
         )
-        return max(0.0, expected + side * self._quantile * sqrt(max(0.0, variance)))
+        return float(max(0.0, expected + side * self._quantile * sqrt(max(0.0, variance))))
 
 
 def _positive(rate: float) -> float:

@@ -19,6 +19,9 @@ from fastchat.capacity import Group, Model, Sample, Shape, calibrate
 
 FAR = 0.2  # of the predicted CPU time: a sample so far from the fit met something else
 HOLD = 0.002  # seconds that a flush may be held back: the server's flush_budget_ms, as it comes
+STEADY = 0.0025  # seconds: in shorter iterations a p99 is made of single disturbances, not of iterations
+HALVINGS = 6  # of that: to a hundredth or so
+SLOWEST = 1.0  # more than twice as dear is no spell
 MOST_FAR = 0.2  # of the loads: if more lie far out it is the model that is wrong, and none is left out
 
 
@@ -39,6 +42,7 @@ class Light(NamedTuple):
 
 
 Measured: TypeAlias = tuple[Light, Sample]
+Late: TypeAlias = Sequence[tuple[Light, float]]  # seconds: p99 as it was measured
 
 
 def one(members: int, rate: float, payload: int) -> Light:
@@ -51,7 +55,7 @@ def many(rooms: int, members: int, rate: float, payload: int) -> Light:
 
 COALESCING = (
     one(50, 1_500, 64),
-    one(50, 12_000, 400),
+    one(400, 6_800, 400),
     one(200, 400, 400),
     one(200, 6_000, 64),
     one(200, 2_500, 2000),
@@ -66,6 +70,8 @@ COALESCING = (
     many(1000, 8, 4_000, 2000),
     many(60, 30, 1_000, 400),
     many(120, 30, 2_200, 64),
+    one(600, 6_200, 64),
+    one(1000, 2_000, 400),
 )
 QUICK_COALESCING = tuple(COALESCING[i] for i in (1, 3, 4, 5, 6, 8, 9, 12, 14, 15))
 SEPARATE = (  # a send for each delivery: what counts is messages and deliveries
@@ -138,7 +144,7 @@ def sample_of(measured: Mapping[str, Any]) -> Sample:
     return counted(measured["counters"]) if measured["counters"] else observed(measured)
 
 
-def fit(measured: Sequence[Measured], coalescing: bool) -> Calibration:
+def fit(measured: Sequence[Measured], coalescing: bool, late: Late = ()) -> Calibration:
     """Fit the model. Raises CapacityError where the samples do not determine it."""
     beside = overhead(measured)
     first = calibrate([sample for _, sample in measured], coalescing=coalescing, overhead=beside)
@@ -164,7 +170,34 @@ def fit(measured: Sequence[Measured], coalescing: bool) -> Calibration:
         )
         for light, sample in chosen.items()
     )
-    return Calibration(replace(model, hold=HOLD if coalescing else 0.0), tuple(rows))
+    model = replace(model, hold=HOLD if coalescing else 0.0)
+    return Calibration(replace(model, slow=slowness(model, late) if coalescing else 0.0), tuple(rows))
+
+
+def slowness(model: Model, late: Late) -> float:
+    """How much dearer everything is in the machine's slow spells: what p99 under light load tells.
+
+    The formula's p99 is that of a machine that is always equally fast; the median over the loads of what has
+    to be added to all costs so that it becomes the measured one.
+    """
+    found = [
+        _spell(model, light, seconds)
+        for light, seconds in late
+        if model.iteration(light.rate, light.shape, light.payload) >= STEADY
+    ]
+    return median(found) if found else 0.0
+
+
+def _spell(model: Model, light: Light, seconds: float) -> float:
+    low, high = 0.0, SLOWEST
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        slower = replace(model, slow=middle)
+        if slower.latency(light.rate, light.shape, light.payload) < seconds:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def overhead(measured: Sequence[Measured]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastchat.bench.calibration import Calibration, Measured, drift, fit, lights, residual, sample_of
+from fastchat.bench.calibration import Calibration, Light, Measured, drift, fit, lights, residual, sample_of
 from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
 from fastchat.bench.grid import Point, within_reach
 from fastchat.bench.knee import Knee, Search, Verdict
@@ -31,6 +31,7 @@ class Campaign:
     _predictions: dict[Point, Estimate] = field(default_factory=dict)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _measured: list[Measured] = field(default_factory=list)
+    _late: list[tuple[Light, float]] = field(default_factory=list)
 
     def run(self) -> None:
         """Do it all. What fails costs its own part only; Ctrl-C keeps what is there."""
@@ -51,7 +52,7 @@ class Campaign:
         def act() -> None:
             for number in range(self.pace.rounds):
                 self._measured += self._lights(number + 1)
-            found.append(fit(self._measured, self.coalescing))
+            found.append(fit(self._measured, self.coalescing, self._late))
             self.log.keep(calibration=found[0].to_json())
 
         return found[0] if self.log.guarded("calibration", act) else None
@@ -64,8 +65,9 @@ class Campaign:
                 load = light.load(self.pace.light_seconds, self.pace.light_warmup)
                 label = f"calibration {number}: {light.name}"
                 about = {"kind": "calibration", "light": light.name}
-                sample, _ = self._put(rig, label, load, None, about)
+                sample, seen = self._put(rig, label, load, None, about)
                 measured.append((light, sample_of(sample)))
+                self._late.append((light, seen["p99_ms"] / 1000))
         return measured
 
     def _put(

@@ -20,10 +20,7 @@ MEMBERS = (10, 100, 1000, 5000)
 MODES = ("flood", "paced")
 OURS = "fastchat"
 
-# Messages a second of a paced load: 5,000 to 10,000 deliveries, about half of what the slowest Python peer
-# (a task for every recipient) manages, so that latency tells the servers apart and not their queues.
-RATES: Mapping[int, float] = {10: 500.0, 100: 100.0, 1000: 10.0, 5000: 1.0}
-PACED_DELIVERIES = 10_000.0  # a second, for other numbers of members
+PACED = 50_000.0  # deliveries a second of a paced load: beyond some Python peers, near idle for others
 
 WINDOW, WINDOW_OF_MANY, MANY = 64, 16, 2000  # messages under way; fewer where each is thousands of frames
 WINDOW_OF_SLOW = 2  # for a server that did not deliver its window in time
@@ -44,13 +41,20 @@ class Lengths:
     """Seconds of load and of the warm-up before it; `messages`: a paced load goes on for so many at least."""
 
     flood: float = 2.0
-    paced: float = 4.0
+    paced: float = 3.0
     warmup: float = 0.5
     messages: int = 12
+    deliveries: float = PACED  # a second, of a paced load
+
+    def rate(self, members: int) -> float:
+        """Messages a second of a paced load."""
+        return max(1.0, round(self.deliveries / members))
 
     def seconds(self, point: Point) -> float:
         """Of the load at a point."""
-        return self.flood if point.mode == "flood" else max(self.paced, self.messages / rate(point.members))
+        if point.mode == "flood":
+            return self.flood
+        return max(self.paced, self.messages / self.rate(point.members))
 
 
 FULL, QUICK = Lengths(), Lengths(flood=0.5, paced=1.2, warmup=0.2, messages=5)
@@ -60,18 +64,13 @@ def points(members: Iterable[int], modes: Iterable[str] = MODES) -> tuple[Point,
     return tuple(Point(one, mode) for one in members for mode in modes)
 
 
-def rate(members: int) -> float:
-    """Messages a second of a paced load."""
-    return RATES.get(members, max(1.0, round(PACED_DELIVERIES / members)))
-
-
 def plan(point: Point, lengths: Lengths, payload: int, seed: int) -> Plan:
     """The load of a point; who drives it fills in server and dialect. One member publishes."""
     return Plan(
         groups=(Group(1, point.members),),
         mode=point.mode,
         publishers=1,
-        rate=rate(point.members),
+        rate=lengths.rate(point.members),
         schedule="poisson",
         payload=payload,
         window=WINDOW_OF_MANY if point.members > MANY else WINDOW,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from fastchat.bench.calibration import Calibration, Light, drift, fit, lights, many, one, sample_of
-from fastchat.capacity import CapacityError, Sample
+from fastchat.bench.calibration import Calibration, Light, drift, fit, lights, many, one, sample_of, slowness
+from fastchat.capacity import SHAPES, CapacityError, Sample
 from tests.bench.simulated import SimulatedServer
 
 pytestmark = pytest.mark.usefixtures("coarse")
@@ -108,3 +109,19 @@ def test_the_loads_are_light_and_unlike_each_other(coalescing: bool) -> None:
 def test_a_light_load_says_what_it_is() -> None:
     assert one(200, 400, 64).name == "1 x 200, 400/s, 64 B"
     assert many(250, 8, 3000, 400).load(2.0, 0.5).clients == 2000
+
+
+def test_slow_spells_are_learnt_from_the_p99_of_steady_iterations() -> None:
+    model = calibrated(SimulatedServer()).model
+    slower = replace(model, slow=0.2)
+    steady, short = one(1500, 900, 64), many(250, 8, 2_500, 64)
+    told = slower.latency(steady.rate, steady.shape, steady.payload)
+    assert slowness(model, [(steady, told)]) == pytest.approx(0.2, abs=0.02)
+    assert slowness(model, [(steady, told / 2)]) == 0.0  # never quicker than the model says
+    assert slowness(model, [(short, 1.0)]) == 0.0  # one disturbance says nothing
+    assert slower.latency(steady.rate, steady.shape, 64, 0.5) == model.latency(
+        steady.rate, steady.shape, 64, 0.5
+    )
+    assert slower.max_clients(5.0, SHAPES["room"], 100, 0.02).value < model.max_clients(
+        5.0, SHAPES["room"], 100, 0.02
+    ).value

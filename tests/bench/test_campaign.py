@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fastchat.bench.calibration import lights
 from fastchat.bench.campaign import Campaign
 from fastchat.bench.grid import QUICK, QUICK_CURVES, Point, choose
 from fastchat.bench.logbook import Logbook
@@ -107,12 +108,12 @@ def test_a_saturated_generator_is_not_the_servers_fault() -> None:
 
 def test_a_dying_server_keeps_its_samples(tmp_path: Path) -> None:
     path = tmp_path / "capacity.json"
-    server = SimulatedServer(dies_after=20)
+    server = SimulatedServer(dies_after=len(lights(True)) + 4)
     run = campaign(server, choose(["room-r5-*"]), ONCE, path)
     run.run()
     kept = json.loads(path.read_text())
     part = kept["servers"]["fastchat"]
-    assert len(kept["samples"]) == 20
+    assert len(kept["samples"]) == len(lights(True)) + 4
     assert [sample["kind"] for sample in kept["samples"]].count("trial") == 4
     assert [row["point"] for row in part["points"]] == ["room-r5-100B"]
     assert part["points"][0]["measured"]["end"] == "cut short" and part["points"][0]["measured"]["low"] > 0
@@ -157,14 +158,14 @@ def test_a_machine_that_is_never_quiet_is_measured_all_the_same() -> None:
     server = Noisy()
     run = campaign(server, (), replace(ONCE, fractions=()))
     run.run()
-    assert len(server.loads) == 16 * (1 + ONCE.patience)
+    assert len(server.loads) == len(lights(True)) * (1 + ONCE.patience)
     assert found(run)["failures"] == []
 
 
 def test_ctrl_c_keeps_the_point_that_was_searched(tmp_path: Path) -> None:
     class Interrupted(SimulatedServer):
         def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
-            if len(self.loads) == 19:
+            if len(self.loads) == len(lights(True)) + 3:
                 raise KeyboardInterrupt
             return super().put(load, listen)
 
@@ -173,7 +174,7 @@ def test_ctrl_c_keeps_the_point_that_was_searched(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run.run()
     kept = json.loads(path.read_text())
-    assert len(kept["samples"]) == 19
+    assert len(kept["samples"]) == len(lights(True)) + 3
     assert kept["servers"]["fastchat"]["points"][0]["trials"] == 3
 
 

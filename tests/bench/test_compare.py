@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,6 @@ from fastchat.bench.compare import (
     ours,
     plan,
     points,
-    rate,
     ratios,
     turns,
 )
@@ -92,9 +92,10 @@ def test_loads_are_what_they_are_said_to_be() -> None:
         assert (load.mode, load.publishers, load.payload, load.seed) == (point.mode, 1, 100, 3)
         assert [(group.rooms, group.members) for group in load.groups] == [(1, point.members)]
         assert load.window == (16 if point.members == 5000 else 64)
-        assert load.rate * point.members <= compare.PACED_DELIVERIES
+        assert load.rate * point.members == compare.PACED
         assert compare.seconds(point, FULL) > compare.seconds(point, QUICK) > 1
-    assert rate(50) == 200 and rate(100_000) == 1
+    assert FULL.rate(50) == 1000 and FULL.rate(100_000) == 1
+    assert replace(FULL, deliveries=5000.0).rate(10) == 500
 
 
 def test_a_server_that_cannot_deliver_its_window_gets_a_smaller_one_from_then_on() -> None:
@@ -111,4 +112,4 @@ def test_a_server_that_cannot_deliver_its_window_gets_a_smaller_one_from_then_on
 
 def test_a_paced_load_has_enough_messages() -> None:
     for members in compare.MEMBERS:
-        assert FULL.seconds(Point(members, "paced")) * rate(members) >= FULL.messages
+        assert FULL.seconds(Point(members, "paced")) * FULL.rate(members) >= FULL.messages

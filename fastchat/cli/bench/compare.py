@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fastchat.bench.compare import (
     FULL,
     MEMBERS,
     MODES,
+    PACED,
     QUICK,
     Lengths,
     Pace,
@@ -22,7 +24,6 @@ from fastchat.bench.compare import (
     figures,
     plan,
     points,
-    rate,
     ratios,
     seconds,
     turns,
@@ -48,8 +49,8 @@ Examples:
 \b
 flood:  one member publishes with 64 messages under way (16 above 2,000 members, 2 for a server that cannot
         deliver them in time); deliveries per CPU second of its process count, its utilisation does not
-paced:  at 500, 100, 10 and 1 messages a second for 10, 100, 1,000 and 5,000 members, which every server here
-        can carry; latency and the share of a core count
+paced:  50,000 deliveries a second, which are 5,000, 500, 50 and 10 messages for 10, 100, 1,000 and 5,000
+        members; latency and deliveries per CPU second count. A server that cannot carry it is said to
 ratios: fastchat / other, each within a round and on the same wire, then median and spread
 
 \b
@@ -64,6 +65,8 @@ measured (said by name; the others were), 130 interrupted.
 @click.option("--mode", type=click.Choice(MODES), help="Only flat out, or only paced.")
 @click.option("--rounds", type=click.IntRange(1, 100), metavar="N", help="5 by default, 1 with --quick.")
 @click.option("--payload", type=click.IntRange(32, 16000), metavar="BYTES", default=100, show_default=True)
+@click.option("--deliveries", type=click.FloatRange(100, 1e6), metavar="N", default=PACED, show_default=True,
+              help="Deliveries a second of a paced load.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A first impression in less than two minutes.")
 @stage.PEERS_FILE
 @stage.JSON
@@ -74,6 +77,7 @@ def command(
     mode: str | None,
     rounds: int | None,
     payload: int,
+    deliveries: float,
     quick: bool,
     peers: Path | None,
     as_json: bool,
@@ -88,7 +92,7 @@ def command(
     known = choose(servers, stage.known(peers))
     targets, skipped = stage.startable(known)
     many = rounds or (1 if quick else 5)
-    lengths = QUICK if quick else FULL
+    lengths = replace(QUICK if quick else FULL, deliveries=deliveries)
     where = points(members or (QUICK_MEMBERS if quick else MEMBERS), [mode] if mode else MODES)
     if quick and not members:
         where = fitting(where, lengths, len(targets) * many)
@@ -97,11 +101,11 @@ def command(
         "pinned": here.cores.pinned,
         "rounds": many,
         "payload": payload,
-        "rates": {str(point.members): rate(point.members) for point in where if point.mode == "paced"},
+        "rates": {str(one.members): lengths.rate(one.members) for one in where if one.mode == "paced"},
         "modes": sorted({point.mode for point in where}),
         "members": sorted({point.members for point in where}),
     }
-    complete = not (quick or servers or members or mode or rounds or payload != 100)
+    complete = not (quick or servers or members or mode or rounds or payload != 100 or deliveries != PACED)
     kept = stage.record("compare", about, out, complete=complete, peers=stage.versions(targets))
     kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
     planned = sum(seconds(point, lengths) for _, point, _ in turns(targets, where, many))
