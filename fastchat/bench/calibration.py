@@ -178,11 +178,15 @@ def slowness(model: Model, late: Late) -> float:
     """How much dearer everything is in the machine's slow spells: what p99 under light load tells.
 
     The formula's p99 is that of a machine that is always equally fast; the median over the loads of what has
-    to be added to all costs so that it becomes the measured one.
+    to be added to all costs so that it becomes the measured one. Of a load's repeats the best counts, for a
+    hiccup makes a p99 longer and never shorter, and the search for a knee forgives hiccups too.
     """
+    best: dict[Light, float] = {}
+    for light, seconds in late:
+        best[light] = min(seconds, best.get(light, seconds))
     found = [
         _spell(model, light, seconds)
-        for light, seconds in late
+        for light, seconds in best.items()
         if model.iteration(light.rate, light.shape, light.payload) >= STEADY
     ]
     return median(found) if found else 0.0

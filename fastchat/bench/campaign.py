@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from fastchat.bench.calibration import Calibration, Light, Measured, drift, fit, lights, residual, sample_of
+from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
 from fastchat.bench.grid import Point, within_reach
 from fastchat.bench.knee import Knee, Search, Verdict
+from fastchat.bench.load import wrong
 from fastchat.bench.logbook import Judge, Logbook, Opener
 from fastchat.bench.pace import START_SECONDS, Pace
 from fastchat.bench.rig import Load, Rig, Sample, judged
@@ -66,8 +68,11 @@ class Campaign:
                 label = f"calibration {number}: {light.name}"
                 about = {"kind": "calibration", "light": light.name}
                 sample, seen = self._put(rig, label, load, None, about)
+                if self.coalescing and not sample["counters"]:
+                    raise BenchError(f"{label}: no readings of /capacity in the window; make it longer")
                 measured.append((light, sample_of(sample)))
-                self._late.append((light, seen["p99_ms"] / 1000))
+                if not (seen["saturated"] or disturbed(seen) or wrong(sample)):
+                    self._late.append((light, seen["p99_ms"] / 1000))
         return measured
 
     def _put(

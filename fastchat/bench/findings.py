@@ -22,17 +22,18 @@ def figures(sample: Mapping[str, Any]) -> Figures:
     """What a sample says, in the units of the report. Rates are messages/s over all clients."""
     counters = sample.get("counters")
     length = None  # of an iteration
+    seconds = sample["seconds"] or 1.0  # 0: given up before anything was timed, and so all counts are
     if counters and counters["rounds"]:
         length = counters["round_seconds"] / counters["rounds"] * 1e3
     return {
         "clients": sample["members"],
         "offered": sample["offered"],
         "achieved": sample["achieved"],
-        "deliveries_per_second": sample["deliveries"] / sample["seconds"],
+        "deliveries_per_second": sample["deliveries"] / seconds,
         "p50_ms": latency(sample, "p50") * 1e3,
         "p99_ms": latency(sample, "p99") * 1e3,
         "iteration_ms": length,
-        "cpu": sample["server_cpu"] / sample["seconds"],  # cores
+        "cpu": sample["server_cpu"] / seconds,  # cores
         "busy": sample["busy"],
         "saturated": sample["saturated"],
         "foreign": sample["foreign"],

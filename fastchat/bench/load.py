@@ -114,6 +114,8 @@ def wrong(sample: Mapping[str, Any]) -> int:
 
 def carried(sample: Mapping[str, Any], limit: float) -> bool:
     """At least 99 % of the offered messages were sent and delivered, and p99 is within `limit` seconds."""
+    if sample["overloaded"] or not sample["offered"] > 0:  # given up, perhaps before anything was timed
+        return False
     return bool(sample["achieved"] >= ACHIEVED * sample["offered"] and latency(sample, "p99") <= limit)
 
 

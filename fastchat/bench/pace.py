@@ -62,7 +62,7 @@ class Pace:
 
 
 FULL = Pace(
-    rounds=3, light_seconds=1.5, light_warmup=0.5, seconds=2.0, warmup=0.5, resolution=0.04, start=0.5,
+    rounds=3, light_seconds=1.5, light_warmup=0.3, seconds=1.8, warmup=0.4, resolution=0.05, start=0.5,
     trials=30, fractions=FRACTIONS, few_lights=False, patience=3, again=True,
 )  # fmt: skip
 QUICK = Pace(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from fastchat.bench.counters import Counters, difference
 from fastchat.bench.knee import Verdict
-from fastchat.bench.load import Listener, carried, measure, wrong
+from fastchat.bench.load import Listener, carried, latency, measure, wrong
 from fastchat.bench.neighbours import busy, foreign
 from fastchat.bench.plan import Plan
 from fastchat.bench.processes import Place, Running, running
@@ -23,6 +23,7 @@ from fastchat.capacity import Shape
 POLL_US = 50  # the generator looks instead of sleeping: else the server's sends pay for waking it
 TIMEOUT = 5.0  # seconds that deliveries may take after the last message; later ones are lost
 LEAVING = 5.0  # seconds that the server may take to forget all connections
+NO_TIME = 0.95  # of a core: a generator that busy is at its limit
 EDGE = 0.1  # seconds: so far from the window's edge a reading is still one of the steady load
 CONNECT = 1.2e-4  # seconds a connection takes, there and away again: for the time that is left
 AROUND = 1.0  # seconds a trial takes besides: the generator's start, rest, end
@@ -172,5 +173,14 @@ def judged(sample: Mapping[str, Any], limit: float) -> Verdict:
     """Whether the server carried it: >= 99 % of the offered, p99 within `limit` seconds, nothing wrong."""
     if carried(sample, limit) and not wrong(sample):
         return Verdict.PASSED
-    return Verdict.SATURATED if sample["saturated"] else Verdict.FAILED
+    return Verdict.SATURATED if at_its_limit(sample, limit) else Verdict.FAILED
+
+
+def at_its_limit(sample: Mapping[str, Any], limit: float) -> bool:
+    """Whether the generator may be what failed: it had no time left, or p99 is late by its own lateness.
+
+    Sends that are some milliseconds late do not explain deliveries that are late by a hundred.
+    """
+    own = float(sample["lateness_us"]["p99"]) / 1e6
+    return bool(sample["busy"] > NO_TIME or (sample["saturated"] and latency(sample, "p99") - own <= limit))
 

@@ -34,6 +34,7 @@ def sample(server: str = "fastchat", members: int = 100, mode: str = "paced", **
         "own_cpu": 0.1,
         "busy": 0.1,
         "saturated": False,
+        "overloaded": False,
         "undrained": 0,
         "members": members,
         "deliveries": 100 * members,

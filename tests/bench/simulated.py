@@ -132,6 +132,8 @@ class SimulatedServer:
             "server_cpu": cpu,
             "busy": 0.99 if saturated else 0.5,
             "saturated": saturated,
+            "overloaded": False,
+            "lateness_us": {"p99": 50.0},
             "each_us": latencies,
             "last_us": latencies,
             "errors": dict.fromkeys(ERRORS, 0),

@@ -80,5 +80,7 @@ def test_a_load_is_carried_when_all_arrives_in_time() -> None:
     assert latency(sample(mode="flood"), "p99") == pytest.approx(0.006)  # only the last member was timed
     assert carried(sample(), 0.004) and not carried(sample(), 0.002)
     assert carried(sample(achieved=99.0), 1) and not carried(sample(achieved=98.9), 1)
+    assert not carried(sample(overloaded=True), 1)
+    assert not carried(sample(offered=0.0, achieved=0.0), 1)  # given up before anything was timed
     assert load.deliveries_per_cpu_second(sample()) == 20_000
     assert load.deliveries_per_cpu_second(sample(server_cpu=0.0)) == 0

@@ -77,7 +77,10 @@ def test_the_judge() -> None:
     assert judged(sample, 0.02) is Verdict.PASSED
     assert judged(sample, 0.0199) is Verdict.FAILED
     assert judged(sample | {"saturated": True}, 0.02) is Verdict.PASSED
-    assert judged(sample | {"saturated": True}, 0.0199) is Verdict.SATURATED
+    late = {"saturated": True, "busy": 0.5, "lateness_us": {"p99": 2_000.0}}
+    assert judged(sample | late, 0.0199) is Verdict.SATURATED  # but for its own 2 ms it would have passed
+    assert judged(sample | late, 0.0179) is Verdict.FAILED  # its own lateness does not explain that
+    assert judged(sample | late | {"busy": 0.96}, 0.0179) is Verdict.SATURATED
     assert judged(sample | {"achieved": 98.9}, 0.02) is Verdict.FAILED
     assert judged(sample | {"errors": {"lost": 1}}, 0.02) is Verdict.FAILED
 
