@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
 SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
-.PHONY: help serve test check bench bench-quick bench-compare peers fuzz soak sanitize dist clean
+.PHONY: help serve test check bench bench-quick bench-compare lab peers fuzz soak sanitize dist clean
 
 help:
 	@echo "make serve        build, install and start the server (ARGS=\"--port 9000\")"
@@ -54,9 +54,10 @@ peers: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.peers.install $(ARGS)
 
 lab: $(VENV)/.tested
-	@status=0; for part in capacity compare connections; do \
+	@status=0; for part in "capacity --servers fastchat,threaded" "capacity --overload" compare connections; do \
 	  $(BIN)/fastchat bench $$part || status=$$?; [ $$status -ne 130 ] || exit 130; done; \
-	  $(BIN)/fastchat bench report && exit $$status
+	  $(BIN)/fastchat bench report && $(BIN)/python -m benchmarks.table && $(BIN)/python -m tools.readme; \
+	  exit $$status
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m tests.protocol.fuzz $(ARGS)

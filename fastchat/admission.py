@@ -16,7 +16,7 @@ from typing import NamedTuple
 HYSTERESIS = 0.05  # of utilisation: so far it must fall below the threshold before a gate opens
 LONG = 0.5  # of the allowed iteration: only where iterations last longer are messages refused
 WARNING = 0.4  # the same for new connections, which are to stop coming earlier
-CALM_BEATS = 10  # beats in which nothing was refused, after which the gate of messages opens: a second
+CALM_BEATS = 10  # a second: nothing refused opens the gate of messages, short iterations that of connections
 SLACK = 1.5  # target iterations whose messages the bucket holds: they are read at once
 RETRY_MS = 1000  # ms told to the refused while offered load equals capacity, in proportion beyond it
 LONGEST_RETRY = 30  # times RETRY_MS at most
@@ -49,8 +49,8 @@ class Admission:
 
     __slots__ = (
         "on", "publishes", "refused_publishes", "refused_connections", "closed", "full", "trim",
-        "_connect", "_publish", "_retry_ms", "_tokens", "_rate", "_burst", "_at", "_calm", "_noted",
-        "_before",
+        "_connect", "_publish", "_retry_ms", "_tokens", "_rate", "_burst", "_at", "_calm", "_short",
+        "_noted", "_before",
     )  # fmt: skip
 
     def __init__(self, on: bool, connect: float = 0.9, publish: float = 0.97) -> None:
@@ -70,6 +70,7 @@ class Admission:
         self._burst = 1.0
         self._at = 0  # when the bucket was last filled
         self._calm = 0  # beats since something was refused
+        self._short = 0  # beats with iterations that are no warning
         self._noted = 0  # refused by the last beat
         self._before = 0.0  # the iteration of the last beat
 
@@ -92,6 +93,8 @@ class Admission:
     def judge(self, outlook: Outlook, now: int) -> None:
         """Open and close the gates; called once a beat."""
         used = outlook.utilisation
+        long = outlook.iteration > WARNING * outlook.allowed
+        self._short = 0 if long else self._short + 1
         refused = self.refused_publishes - self._noted
         self._noted = self.refused_publishes
         self._calm = 0 if refused else self._calm + 1
@@ -108,9 +111,8 @@ class Admission:
             self.full = True
             self._set(outlook, refused)
         elif self.full:
-            self.full = used >= self._connect - HYSTERESIS
+            self.full = used >= self._connect - HYSTERESIS and self._short < CALM_BEATS
         else:
-            long = outlook.iteration > WARNING * outlook.allowed
             self.full = long and self._exceeds(outlook, self._connect)
         self._before = outlook.iteration
         self._retry_ms = round(RETRY_MS * min(max(used, 1.0), LONGEST_RETRY))

@@ -210,6 +210,7 @@ cdef void wait_events(swarm_t *s, uint64_t until) noexcept nogil:
     sleeps in epoll_wait pays for waking it, in a virtual machine more than for the send itself.
     """
     cdef epoll_event events[EVENTS]
+    cdef pollfd any
     cdef timespec t
     cdef uint64_t wake
     cdef int n, i
@@ -223,13 +224,14 @@ cdef void wait_events(swarm_t *s, uint64_t until) noexcept nogil:
         t.tv_nsec = <long>(wake % 1000000000)
         if wake > s.now:
             clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL)
-    if s.poll or s.more:
-        n = epoll_wait(s.ep, events, EVENTS, 0)
-    else:
+    if not (s.poll or s.more):
         wake = wake - s.now if wake > s.now else 0
         t.tv_sec = <time_t>(wake // 1000000000)
         t.tv_nsec = <long>(wake % 1000000000)
-        n = epoll_pwait2(s.ep, events, EVENTS, &t, NULL)
+        any.fd = s.ep
+        any.events = POLLIN
+        ppoll(&any, 1, &t, NULL)  # to the nanosecond; epoll_pwait2 would need a newer kernel and library
+    n = epoll_wait(s.ep, events, EVENTS, 0)
     s.now = nanoseconds(CLOCK_MONOTONIC)
     s.more = n == EVENTS
     for i in range(n):

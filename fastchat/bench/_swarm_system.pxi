@@ -32,7 +32,15 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_create1(int flags)
     int epoll_ctl(int ep, int what, int fd, epoll_event *event)
     int epoll_wait(int ep, epoll_event *events, int most, int timeout)
-    int epoll_pwait2(int ep, epoll_event *events, int most, const timespec *timeout, const void *mask)
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+    int ppoll(pollfd *fds, unsigned long count, const timespec *timeout, const void *mask)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t

@@ -60,7 +60,7 @@ class Lengths:
 
     rounds: int = 3
     seconds: float = 5.0
-    warmup: float = 3.0  # the server's own model has to see the load first
+    warmup: float = 8.0  # the server's own model has to see five seconds of the load first
     cases: tuple[Case, ...] = CASES
 
     def total(self) -> float:
@@ -71,7 +71,7 @@ class Lengths:
 
 
 def beyond(quick: bool) -> Lengths:
-    return Lengths(1, 2.5, 2.5, CASES[1:]) if quick else Lengths()
+    return Lengths(1, 2.5, cases=CASES[1:]) if quick else Lengths()
 
 
 @dataclass(slots=True)
@@ -122,6 +122,8 @@ class Overload:
         calm, shed = phases[CALM.name], phases[SHED.name]
         ratio = shed["p99_ms"] / calm["p99_ms"] if calm and shed and calm["p99_ms"] else None
         gone = sum(seen["lost"] for phase in PHASES for seen in self._seen.get((case.name, phase.name), ()))
+        given_up = any(seen["given_up"] for seen in self._seen.get((case.name, SHED.name), ()))
+        chosen = bool(shed and shed["refused"])  # where nothing was refused, admission had no part in it
         return {
             "case": case.name,
             "rooms": [list(group) for group in case.shape],
@@ -130,16 +132,23 @@ class Overload:
             "phases": phases,
             "ratio": ratio,
             "lost": gone,
-            "kept": None if ratio is None else bool(ratio <= TIMES and not gone),
+            "kept": None if ratio is None else bool(ratio <= TIMES and not gone and chosen and not given_up),
         }
 
 
 def shed(sample: Sample) -> Figures:
-    """What was refused, and what was lost though it was not."""
+    """What was refused, and what was lost though it was not.
+
+    Of the 101s those that admission said, in the steady part of the load; a room with more than can be sent
+    says 101 too.
+    """
+    counters = sample["counters"] or {}
     return {
-        "refused": sample["refused_101"],
-        "refused_connections": (sample["counters"] or {}).get("refused_connections", 0),
+        "refused": counters.get("refused_publishes", 0),
+        "refused_in_all": sample["refused_101"],
+        "refused_connections": counters.get("refused_connections", 0),
         "lost": lost(sample),
+        "given_up": bool(sample["overloaded"]),
     }
 
 

@@ -13,7 +13,7 @@ from fastchat.bench.report_style import DPI, FAINT, INK, LOOKS, figure, look, pe
 
 TITLES = {
     "flood": "flat out: one publisher keeps its window full",
-    "paced": "paced: the same few messages a second for all",
+    "paced": "paced: as many deliveries a second for all",
 }
 LINE = 15.0  # pixels between the labels at the ends of the lines
 KIB = 1024.0

@@ -33,16 +33,16 @@ def publish(session: Session, command: Publish, now: int) -> None:
     """Answer PUBLISH (PROTOCOL, "Commands")."""
     hub = session.hub
     admission = hub.admission
-    admission.publishes += 1
+    _, name, data, key, _, ephemeral, ttl_ms = command
+    room = session.rooms.get(name)
+    if room is None:
+        room = entering(session, name)
+    admission.publishes += 1  # what goes to no room of its publisher is no load, and takes nobody's place
     if admission.closed and not session.peer.reserved:
         retry_ms = admission.publish(now)
         if retry_ms:
             session.outbox.put(hub.refusal.encode(command.id, retry_ms))
             return
-    _, name, data, key, _, ephemeral, ttl_ms = command
-    room = session.rooms.get(name)
-    if room is None:
-        room = entering(session, name)
     size = len(data) + room.overhead
     waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
     if room.members.full(size + waiting) or (waiting and waiting + size > hub.config.batch_bytes):

@@ -28,6 +28,8 @@ class Guarded(SimulatedServer):
 
     admission = True
     losing = 0
+    choosing = True  # whether it is admission that refuses
+    giving_up = False  # the generator, since too much is under way
 
     def put(self, load: Load, listen: Any = None) -> dict[str, Any]:
         if not self.admission:
@@ -36,7 +38,9 @@ class Guarded(SimulatedServer):
         sample = super().put(load._replace(rate=min(load.rate, most)), listen)
         over = max(0.0, load.rate - most)
         sample["errors"]["lost"] = self.losing if over else 0
-        return sample | {"offered": load.rate, "refused_101": round(over * load.seconds)}
+        refused = round(over * load.seconds)
+        sample["counters"]["refused_publishes"] = refused if self.choosing else 0
+        return sample | {"offered": load.rate, "refused_101": refused, "overloaded": self.giving_up}
 
 
 def overload(server: Guarded, path: Path | None = None, lengths: Lengths | None = None) -> Overload:
@@ -82,6 +86,15 @@ def test_an_acknowledged_message_that_is_lost_counts() -> None:
     run = overload(server)
     run.run()
     assert [case["lost"] for case in cases(run)] == [3, 3]
+    assert [case["kept"] for case in cases(run)] == [False, False]
+
+
+@pytest.mark.parametrize("what", ["choosing", "giving_up"])
+def test_what_admission_had_no_part_in_is_not_its_merit(what: str) -> None:
+    server = Guarded()
+    setattr(server, what, what == "giving_up")
+    run = overload(server)
+    run.run()
     assert [case["kept"] for case in cases(run)] == [False, False]
 
 
