@@ -27,7 +27,7 @@ CAPACITY = ROOT / "bench_results" / "capacity.json"
 PICTURE = ROOT / "bench_results" / "report" / "knees.png"
 BEGIN = MARK.format(RESULT.name)
 NOTHING = "(Nothing has been measured yet: `make bench` does.)"
-NO_CAPACITY = "(Nothing has been measured yet: `fastchat bench capacity` does.)"
+NO_CAPACITY = "(Nothing has been measured yet: `fastchat bench capacity --servers fastchat,threaded` does.)"
 SERVER, PAYLOAD = "fastchat", 100  # bytes: whose figures are shown
 
 __all__ = ["BEGIN", "END", "RESULT", "main", "rendered", "users"]
