@@ -101,3 +101,11 @@ def test_tables_are_aligned() -> None:
         "  x          100",
     ]
     assert (milliseconds(0.0123), share(0.034), share(0.5), share(0)) == ("12.3 ms", "3.4%", "50%", "0%")
+
+
+def test_after_ctrl_c_no_step_begins() -> None:
+    line = Progress(io.StringIO(), 10.0)
+    line.begin("first", 5.0)
+    line.stopped = True
+    with pytest.raises(KeyboardInterrupt):
+        line.begin("second", 5.0)

@@ -31,6 +31,7 @@ class Progress:
     ) -> None:
         self.stream = stream
         self.terminal = stream.isatty()
+        self.stopped = False  # Ctrl-C was heard: no further step begins
         self._planned = planned
         self._columns = columns
         self._clock = clock
@@ -40,7 +41,9 @@ class Progress:
         self._drawn = -EVERY
 
     def begin(self, label: str, seconds: float) -> None:
-        """The next step, and how long it is estimated to take."""
+        """The next step, and how long it is estimated to take. Raises KeyboardInterrupt after Ctrl-C."""
+        if self.stopped:
+            raise KeyboardInterrupt
         self._label, self._step, self._step_begun = label, seconds, self._clock()
         self.live("")
 

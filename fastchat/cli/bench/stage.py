@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -99,14 +101,24 @@ def progress(seconds: float) -> Progress:
 
 @contextmanager
 def interruptible(kept: Record, line: Progress) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C ends the block, not the command: what was measured is shown. Yields whether that happened."""
+    """Ctrl-C ends the block, not the command: what was measured is shown. Yields whether that happened.
+
+    Where a KeyboardInterrupt gets lost, as in a callback around a fork, the next step raises it again.
+    """
     stopped: list[bool] = []
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        line.stopped = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, heard)
     try:
         yield lambda: bool(stopped)
     except KeyboardInterrupt:
         stopped.append(True)
         line.say("stopped; what was measured so far:")
     finally:
+        signal.signal(signal.SIGINT, before)
         line.close()
         kept.save()
 
