@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from benchmarks.programs import Cores, Running, place
-from fastchat.bench.load import SETTLE, Sample, kept, measure
+from fastchat.bench.load import SETTLE, Sample, measure, trimmed
 from fastchat.bench.plan import Plan
 from fastchat.capacity import Group
 
@@ -33,4 +33,4 @@ def plan(options: Options) -> Plan:
 def drive(server: Running, cores: Cores, options: Options, settle: float = SETTLE) -> Sample:
     """Connect, rest, load, check. Raises BenchError when it could not be measured (not when it was wrong)."""
     sample = measure(server, plan(options), place(cores), settle=settle)
-    return kept(sample) | {"options": dict(options)}
+    return trimmed(sample) | {"options": dict(options)}

@@ -125,8 +125,8 @@ def latency(sample: Mapping[str, Any], percentile: str) -> float:
     return float(kept[percentile]) / 1e6
 
 
-def kept(sample: Sample) -> Sample:
-    """A sample among many: histograms are left out, their percentiles are there."""
+def trimmed(sample: Sample) -> Sample:
+    """A sample as it is kept: histograms are left out, their percentiles are there."""
     return {name: value for name, value in sample.items() if not name.endswith("_histogram")}
 
 
@@ -138,11 +138,11 @@ def attempted(take: Callable[[], Sample]) -> dict[str, Any]:
     try:
         sample = take()
     except Died as died:
-        return {"sample": kept(died.sample) if died.sample else None, "failed": str(died)}
+        return {"sample": trimmed(died.sample) if died.sample else None, "failed": str(died)}
     except BenchError as error:
         return {"sample": None, "failed": str(error)}
     failed = f"wrong frames: {sample['first_error']}" if wrong(sample) else ""
-    return {"sample": kept(sample), "failed": failed}
+    return {"sample": trimmed(sample), "failed": failed}
 
 
 def status(entries: Sequence[Mapping[str, Any]]) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import Figures, figures
 from fastchat.bench.knee import Verdict
+from fastchat.bench.load import trimmed
 from fastchat.bench.results import Record
 from fastchat.bench.rig import Load, Rig, Sample
 from fastchat.capacity import CapacityError
@@ -76,9 +77,7 @@ class Logbook:
         sample = rig.put(load._replace(seed=self.seed), lambda event: self.talk.live(going(event)))
         seen = figures(sample) | (more(sample) if more else {})
         verdict = judge(sample).value if judge else ""
-        self.record.add(
-            {"server": self.name, "verdict": verdict, **about, **seen, "raw": trimmed(sample)}
-        )
+        self.record.add({"server": self.name, "verdict": verdict, **about, **seen, "raw": trimmed(sample)})
         self.talk.end(f"p99 {seen['p99_ms']:.2f} ms, {seen['achieved']:,.0f}/s {verdict}".rstrip())
         return sample, seen
 
@@ -88,8 +87,3 @@ def going(event: Mapping[str, Any]) -> str:
     if "p99_ms" in event:
         return f"p99 {event['p99_ms']:.3g} ms so far"
     return f"{event['ready']:,} connected" if "ready" in event else ""
-
-
-def trimmed(sample: Sample) -> Sample:
-    """A sample as it is kept: histograms are left out, their percentiles are there."""
-    return {name: value for name, value in sample.items() if not name.endswith("_histogram")}

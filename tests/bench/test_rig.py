@@ -15,8 +15,7 @@ from fastchat.bench.counters import Counters, counted, difference, observed
 from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import figures
 from fastchat.bench.knee import Verdict
-from fastchat.bench.load import Died
-from fastchat.bench.logbook import trimmed
+from fastchat.bench.load import Died, trimmed
 from fastchat.bench.processes import Cores, Place, free_port
 from fastchat.bench.rig import Load, ServerRig, admission, judged, standing
 from fastchat.bench.targets import BUILT_IN, choose
