@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from fastchat.cli.bench.numbers import milliseconds, number, share, table
+from fastchat.bench.report_numbers import number
+from fastchat.cli.bench.numbers import milliseconds, share, table
 from fastchat.cli.bench.progress import CLEAR, Progress, clock_time
 
 

@@ -29,10 +29,11 @@ from fastchat.bench.compare import (
     turns,
 )
 from fastchat.bench.load import attempted, deliveries_per_cpu_second, latency, sampled, status
+from fastchat.bench.report_numbers import number
 from fastchat.bench.targets import choose
 from fastchat.cli.bench import comparison, stage
 from fastchat.cli.bench import sample as page
-from fastchat.cli.bench.numbers import milliseconds, number
+from fastchat.cli.bench.numbers import milliseconds
 from fastchat.cli.bench.progress import clock_time
 from fastchat.cli.bench.sample import going
 

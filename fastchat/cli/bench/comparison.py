@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastchat.cli.bench.numbers import number, table
+from fastchat.bench.report_numbers import number
+from fastchat.cli.bench.numbers import table
 
 RATE, LATENCY = "deliveries/CPU s", "p99 ms"
 SHOWN: Mapping[str, tuple[str, ...]] = {

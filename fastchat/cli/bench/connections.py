@@ -14,9 +14,10 @@ import click
 from fastchat.bench.connections import FIGURES, SERVERS, bound, figures, hold, seconds, steps
 from fastchat.bench.load import attempted, status
 from fastchat.bench.machine import require_descriptors
+from fastchat.bench.report_numbers import number
 from fastchat.bench.targets import choose
 from fastchat.cli.bench import stage
-from fastchat.cli.bench.numbers import number, table
+from fastchat.cli.bench.numbers import table
 from fastchat.cli.bench.progress import clock_time
 from fastchat.cli.bench.sample import going
 

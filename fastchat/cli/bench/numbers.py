@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
-def number(value: float) -> str:
-    """Three digits that mean something: 9.87 M, 12.3 k, 4.56, 0.0123."""
-    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size * 0.9995:
-            return f"{_three(value / size)}{letter}"
-    return _three(value)
-
-
-def _three(value: float) -> str:
-    text = f"{value:.3g}"
-    return f"{value:.0f}" if "e+" in text else text
+from fastchat.bench.report_numbers import three
 
 
 def milliseconds(seconds: float) -> str:
-    return f"{_three(seconds * 1e3)} ms"
+    return f"{three(seconds * 1e3)} ms"
 
 
 def share(value: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastchat.cli.bench.numbers import number, share, table
+from fastchat.bench.report_numbers import number
+from fastchat.cli.bench.numbers import share, table
 
 HEAD = (
     "point", "predicted", "low", "high", "measured", "bracket", "error", "rho", "N", "p99 pass", "p99 fail",
@@ -20,9 +21,7 @@ UNITS = {
 def text(document: Mapping[str, Any]) -> str:
     """Everything, a part for each server."""
     limit = document["settings"]["limit_ms"]
-    parts = [
-        "\n".join(server(name, found, limit)) for name, found in document.get("servers", {}).items()
-    ]
+    parts = ["\n".join(server(name, found, limit)) for name, found in document.get("servers", {}).items()]
     return "\n\n".join(parts) or "nothing was measured"
 
 

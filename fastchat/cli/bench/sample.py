@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastchat.bench.load import ACHIEVED, Sample, carried, deliveries_per_cpu_second, wrong
-from fastchat.cli.bench.numbers import milliseconds, number, share
+from fastchat.bench.report_numbers import number
+from fastchat.cli.bench.numbers import milliseconds, share
 from fastchat.cli.bench.progress import Progress
 
 POINTS = ("p50", "p90", "p99", "p999", "max")
