@@ -9,6 +9,7 @@ Invariant: no cost is ever negative, and no window moves the state further than 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import exp, sqrt
 from typing import NamedTuple
 
@@ -52,18 +53,26 @@ class Costs(NamedTuple):
         """CPU seconds of an iteration that reaches everybody with next to nothing."""
         return self.e + shape.recipients * self.b
 
+    def work(self, shape: Shape) -> Callable[[float], float]:
+        """Tell the CPU seconds of an iteration by the number of messages it sends (docs/LOAD_MODEL.md).
+
+        As a function, for it is asked for one number after another and the rest stays as it is.
+        """
+        sends, each = shape.recipients * self.b, self.message(shape)
+        share = shape.fan_out / shape.recipients  # of the members that one message reaches
+        return lambda k: self.e + sends * (1.0 - exp(-k * share)) + k * each
+
     def rate(self, seconds: float, shape: Shape, refused: float = 0.0) -> float:
-        """Messages/s at which an iteration lasts so long (docs/LOAD_MODEL.md); 0 where none is that short.
+        """Messages/s at which an iteration lasts so long; 0 where none is that short.
 
         Besides them so many a second are refused, which takes its time as well.
         """
         left = seconds * (1.0 - refused * self.f)
-        sends, each = shape.recipients * self.b, self.message(shape)
-        share = shape.fan_out / shape.recipients  # of the members that one message reaches
-        low, high = 0.0, max(0.0, left - self.e) / each
+        work = self.work(shape)
+        low, high = 0.0, max(0.0, left - self.e) / self.message(shape)
         for _ in range(HALVINGS):
             k = (low + high) / 2
-            if self.e + sends * (1.0 - exp(-k * share)) + k * each < left:
+            if work(k) < left:
                 low = k
             else:
                 high = k

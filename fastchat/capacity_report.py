@@ -5,9 +5,7 @@ The keys are explained in docs/CONFIGURATION.md, "Headroom". What is not known y
 
 from __future__ import annotations
 
-from math import exp
-
-from fastchat.capacity_filter import Z95, Costs, Shape
+from fastchat.capacity_filter import Z95, Shape
 from fastchat.capacity_live import P99, Live
 from fastchat.config import Config
 
@@ -64,7 +62,7 @@ def clients(live: Live) -> int | None:
     low, high = 0.0, TIMES
     for _ in range(HALVINGS):
         times = (low + high) / 2
-        if _busy(costs, _grown(shape, times), load * times, live.allowed) < live.allowed:
+        if costs.work(_grown(shape, times))(load * times * live.allowed) < live.allowed:
             low = times
         else:
             high = times
@@ -74,13 +72,6 @@ def clients(live: Live) -> int | None:
 def _grown(shape: Shape, times: float) -> Shape:
     fan_out = shape.fan_out * times if shape.recipients < 2 * shape.fan_out else shape.fan_out
     return Shape(fan_out, shape.recipients * times, shape.size)
-
-
-def _busy(costs: Costs, shape: Shape, rate: float, seconds: float) -> float:
-    """Seconds of work in an iteration of that length."""
-    k = rate * seconds
-    reached = shape.recipients * (1.0 - exp(-k * shape.fan_out / shape.recipients))
-    return costs.e + reached * costs.b + k * costs.message(shape)
 
 
 def limits(live: Live, connections: int, waiting: int, config: Config) -> tuple[str, str]:
