@@ -49,11 +49,6 @@ class Totals(NamedTuple):
     opened: int  # sessions since the start
     done: Done  # the same as far as flushes have ended
 
-    @property
-    def admitted(self) -> int:
-        """PUBLISH commands that admission let pass."""
-        return self.publishes - self.refused
-
 
 class Meter:
     """Counts the flushes of one server; `Flusher` tells it of each."""
