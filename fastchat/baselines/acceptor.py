@@ -10,7 +10,7 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 
 from fastchat.baselines.listener import listeners, named
 from fastchat.config import Config
@@ -24,32 +24,32 @@ DESCRIPTORS_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LOG = logging.getLogger(__name__)
 
 
-class Acceptor:
-    """Gives each connection a thread that runs `talk`, which need not close it.
+class Acceptor(ABC):
+    """A server of threads: `listen()`, then `serve()` until `stop()` is called elsewhere."""
 
-    `refuse` says something to one that is too many; `part` to all, when the end has come.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        talk: Callable[[socket.socket], None],
-        refuse: Callable[[socket.socket], None],
-        part: Callable[[], None],
-    ) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._talk = talk
-        self._refuse = refuse
-        self._part = part
         self._listeners: list[socket.socket] = []
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()  # guards `_open`
         self._most = 0
         self._pair: tuple[socket.socket, socket.socket] | None = None  # a byte in it ends `serve`
 
+    @abstractmethod
+    def _talk(self, sock: socket.socket) -> None:
+        """Serve a connection, in a thread of its own; closing it is not needed."""
+
+    @abstractmethod
+    def _refuse(self, sock: socket.socket) -> None:
+        """Say something to one that is too many."""
+
+    @abstractmethod
+    def _part(self) -> None:
+        """Say something to all, when the end has come."""
+
     @property
     def addresses(self) -> list[str]:
-        """Where it listens."""
+        """Where it listens: "127.0.0.1:9999"."""
         return [named(one) for one in self._listeners]
 
     def listen(self) -> None:
@@ -64,7 +64,7 @@ class Acceptor:
             self._pair[1].send(b"\0")
 
     def serve(self) -> None:
-        """Accept until `stop`, then end everything."""
+        """Talk to everybody until `stop`, then end everything."""
         assert self._pair is not None, "listen() comes first"
         pair, before = self._pair, threading.stack_size(STACK_BYTES)
         try:

@@ -16,38 +16,26 @@ READ_BYTES = 4096
 LINE_SECONDS = 10.0  # for a line to come
 
 
-class AckServer:
-    """The tutorial's server: `listen()`, then `serve()` until `stop()` is called elsewhere."""
+class AckServer(Acceptor):
+    """The tutorial's server."""
 
     def __init__(self, config: Config, *, patience: float = LINE_SECONDS) -> None:
         """`patience`: seconds for each part of a line to come."""
-        self._most = config.max_frame
+        super().__init__(config)
         self._patience = patience
-        self._acceptor = Acceptor(config, self._talk, lambda sock: None, lambda: None)
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it listens: "127.0.0.1:9999"."""
-        return self._acceptor.addresses
-
-    def listen(self) -> None:
-        """Let clients come; they wait until `serve`. Raises ConfigError."""
-        self._acceptor.listen()
-
-    def serve(self) -> None:
-        """Talk to everybody until `stop`, then end everything."""
-        self._acceptor.serve()
-
-    def stop(self) -> None:
-        """Let `serve` come to its end; from any thread or signal handler."""
-        self._acceptor.stop()
 
     def _talk(self, sock: socket.socket) -> None:
         sock.settimeout(self._patience)
         line = b""
         while b"\n" not in line:
             data = sock.recv(READ_BYTES)
-            if not data or len(line) + len(data) > self._most:
+            if not data or len(line) + len(data) > self._config.max_frame:
                 return
             line += data
         sock.sendall(ACK)
+
+    def _refuse(self, sock: socket.socket) -> None:
+        """Closed without a word: its answer is for who has sent a line."""
+
+    def _part(self) -> None:
+        """The same at the end."""

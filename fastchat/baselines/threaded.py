@@ -82,8 +82,8 @@ class Link:
             self._socket.close()
 
 
-class ThreadedServer:
-    """The thread-per-client server: `listen()`, then `serve()` until `stop()` is called elsewhere."""
+class ThreadedServer(Acceptor):
+    """The thread-per-client server."""
 
     def __init__(
         self,
@@ -93,29 +93,12 @@ class ThreadedServer:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """`patience`: seconds that a send may wait; `clock`: nanoseconds since 1970."""
+        super().__init__(config)
         self._hall = Hall(config, config.node or f"threaded-{secrets.token_hex(4)}", threading.Lock)
         self._patience = patience
         self._clock = clock
         self._links: dict[Link, None] = {}
         self._links_lock = threading.Lock()
-        self._acceptor = Acceptor(config, self._talk, self._refuse, self._part)
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it listens: "127.0.0.1:9999"."""
-        return self._acceptor.addresses
-
-    def listen(self) -> None:
-        """Let clients come; they wait until `serve`. Raises ConfigError."""
-        self._acceptor.listen()
-
-    def serve(self) -> None:
-        """Talk to everybody until `stop`, then end everything."""
-        self._acceptor.serve()
-
-    def stop(self) -> None:
-        """Let `serve` come to its end; from any thread or signal handler."""
-        self._acceptor.stop()
 
     def _talk(self, sock: socket.socket) -> None:
         link = Link(sock, self._patience)

@@ -129,7 +129,7 @@ class Exhausted:
 
 def test_out_of_descriptors_it_waits(caplog: pytest.LogCaptureFixture) -> None:
     server = made("threaded")
-    acceptor: Acceptor = server._acceptor
+    acceptor: Acceptor = server
     listen = acceptor.listen
 
     def exhausted() -> None:
