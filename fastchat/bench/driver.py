@@ -20,6 +20,7 @@ from fastchat.bench.dialects import Script, upgrade
 from fastchat.bench.failure import BenchError
 from fastchat.bench.peer_dialects import PEERS
 from fastchat.bench.plan import OWN, Plan
+from fastchat.transports.caps import raise_descriptor_limit
 
 Event: TypeAlias = dict[str, Any]
 
@@ -44,12 +45,10 @@ def script_of(plan: Plan) -> Script | None:
 
 def open_descriptors(clients: int) -> None:
     """Raise the limit of open files to the hard one. Raises BenchError if that is too small."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    needed = clients + SPARE
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    limit, needed = raise_descriptor_limit(), clients + SPARE
+    if limit != resource.RLIM_INFINITY and limit < needed:
         raise BenchError(
-            f"{clients:,} clients need {needed:,} file descriptors, and the limit is {hard:,}:"
+            f"{clients:,} clients need {needed:,} file descriptors, and the limit is {limit:,}:"
             f" raise it with `ulimit -n {needed}` (as root), or ask for fewer clients"
         )
 
