@@ -33,6 +33,7 @@ class _Claim(NamedTuple):
     name: str
     old: Session | None  # the living session from which the name is taken over
     blocks: frozenset[str]
+    shown: str | None = None  # the secret that counted
 
 
 class _Entry(NamedTuple):
@@ -75,14 +76,14 @@ def connect(session: Session, command: Connect, now: int) -> None:
         hub.resumes.forget(command.resume)
     user = hub.users.seat(session, claim.name)
     hub.blocks.add(user, claim.blocks)
-    secret = hub.resumes.issue(session)
+    secret = hub.resumes.issue(session, claim.shown)
     session.become(Phase.CONNECTING)
     _resume_rooms(session, command, secret, now)
 
 
 def _returns(session: Session, command: Connect) -> bool:
     """Whether it takes over from a session that is there already: that brings no load."""
-    return command.resume is not None and session.hub.resumes.living(command.resume) is not None
+    return command.resume is not None and session.hub.resumes.living(command.resume, session) is not None
 
 
 def _claim(session: Session, command: Connect, now: int) -> _Claim:
@@ -90,21 +91,21 @@ def _claim(session: Session, command: Connect, now: int) -> _Claim:
     wanted = None if command.name is None else _checked(command.name)
     key = None if wanted is None else fold(wanted)
     blocks = NO_BLOCKS
-    old: Session | None = None
+    shown: str | None = None
     if command.resume is not None:
-        old = hub.resumes.living(command.resume)
+        old = hub.resumes.living(command.resume, session)
         ended = hub.resumes.ended(command.resume, now)
         if old is not None and key in (None, old.user.key):
-            return _Claim(wanted or old.user.name, old, old.user.blocks)
+            return _Claim(wanted or old.user.name, old, old.user.blocks, command.resume)
         if ended is not None and key in (None, fold(ended.name)):
-            blocks = ended.blocks
+            blocks, shown = ended.blocks, command.resume
             if wanted is None and hub.users.get(fold(ended.name)) is None:
                 wanted = ended.name
     if wanted is None:
-        return _Claim(hub.users.guest(hub.random), None, blocks)
+        return _Claim(hub.users.guest(hub.random), None, blocks, shown)
     if hub.users.get(fold(wanted)) is not None:
         raise ProtocolError(Code.NAME_TAKEN, "somebody here has this name", field="name")
-    return _Claim(wanted, None, blocks)
+    return _Claim(wanted, None, blocks, shown)
 
 
 def _checked(name: str) -> str:

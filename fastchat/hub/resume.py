@@ -1,7 +1,12 @@
 """Resume secrets: who shows one takes over the name of the session it was given to.
 
-Invariant: a secret itself is never kept, only its digest; and at most MAX_RESUMES ended sessions are
-remembered, RESUME_MS each.
+CONNECT's result brings a new secret in place of the one that was shown, and may be lost with the line: then
+the client knows only the old one, and its name is borne by a session whose secret nobody ever saw. So a
+session also goes by the secret that brought it here, its `former`, until it gets a frame: a client that waits
+for the result, as it should, has the new one by then; for one in a hurry the old one is gone at once.
+
+Invariant: a secret itself is never kept, only its digest; a session has its own and at most one former one;
+and at most MAX_RESUMES secrets of ended sessions are remembered, RESUME_MS each.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ class Ended(NamedTuple):
     name: str
     blocks: frozenset[str]
     due: int  # server time, ms
+    secrets: tuple[bytes, ...]  # digests of those that lead here: the first to be used is the last
 
 
 def digest(secret: str) -> bytes:
@@ -46,16 +52,29 @@ class Resumes:
     def __len__(self) -> int:
         return len(self._ended)
 
-    def issue(self, session: Session) -> str:
-        """Make a secret for the session; it keeps the digest."""
+    def issue(self, session: Session, shown: str | None = None) -> str:
+        """Make a secret for the session; it keeps the digest, and that of the one it took a name with."""
         secret = f"{self._random.getrandbits(SECRET_BITS):032x}"
         session.secret = digest(secret)
         self._living[session.secret] = session
+        if shown is not None:
+            session.former = digest(shown)
+            self._living[session.former] = session
         return secret
 
-    def living(self, secret: str) -> Session | None:
-        """Return the living session that was given this secret."""
-        return self._living.get(digest(secret))
+    def living(self, secret: str, comer: Session) -> Session | None:
+        """Return the living session that `comer` may take over with this secret."""
+        key = digest(secret)
+        session = self._living.get(key)
+        if session is None or key != session.former:
+            return session
+        # A CONNECT that was long under way on a line its client gave up must not cut off the line after it
+        return session if comer.peer.accepted >= session.peer.accepted else None
+
+    def heard(self, session: Session) -> None:
+        """The session's client has the new secret: from now on the former one is nobody's."""
+        self._living.pop(session.former, None)
+        session.former = b""
 
     def ended(self, secret: str, now: int) -> Ended | None:
         """Return what is remembered of the ended session that was given this secret."""
@@ -63,20 +82,28 @@ class Resumes:
         return None if ended is None or ended.due <= now else ended
 
     def forget(self, secret: str) -> None:
-        """Let the secret of an ended session count no more: it was used."""
-        self._ended.pop(digest(secret), None)
+        """Let what leads to an ended session count no more: this secret was used."""
+        ended = self._ended.get(digest(secret))
+        if ended is not None:
+            for key in ended.secrets:
+                self._ended.pop(key, None)
 
     def revoke(self, session: Session) -> None:
-        """Forget the secret of a session whose name was taken over."""
+        """Forget what leads to a session whose name was taken over."""
         self._living.pop(session.secret, None)
+        self._living.pop(session.former, None)
 
     def end(self, session: Session, now: int) -> None:
         """Remember a session that ends for RESUME_MS, unless its secret was revoked."""
-        if self._living.pop(session.secret, None) is None:
+        if session.secret not in self._living:
             return
-        if len(self._ended) >= MAX_RESUMES:
-            self._ended.popitem(last=False)
-        self._ended[session.secret] = Ended(session.user.name, session.user.blocks, now + RESUME_MS)
+        self.revoke(session)
+        secrets = (session.secret, session.former) if session.former else (session.secret,)
+        ended = Ended(session.user.name, session.user.blocks, now + RESUME_MS, secrets)
+        for key in secrets:  # nobody can tell which of them the client knows
+            if len(self._ended) >= MAX_RESUMES:
+                self._ended.popitem(last=False)
+            self._ended[key] = ended
 
     def expire(self, now: int) -> None:
         """Forget ended sessions whose time is over."""

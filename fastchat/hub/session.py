@@ -42,14 +42,15 @@ class Peer:
     transport: str  # "tcp", "ws" or "unix"
     secure: bool
     reserved: bool = False  # never refused for load
+    accepted: float = 0.0  # when: seconds of a clock of which only the order counts
 
 
 class Session:
     """What receives the payloads of one connection. Times are server ms since 1970 and never go back."""
 
     __slots__ = (
-        "hub", "link", "outbox", "peer", "user", "rooms", "entering", "secret", "phase", "handlers",
-        "strikes", "held",
+        "hub", "link", "outbox", "peer", "user", "rooms", "entering", "secret", "former", "phase",
+        "handlers", "strikes", "held",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, link: Link, outbox: Outbox, peer: Peer) -> None:
@@ -61,6 +62,7 @@ class Session:
         self.rooms: dict[str, Room] = {}  # those it is a member of
         self.entering: dict[str, Room] | None = None  # those it will be in once the engine has answered
         self.secret = b""  # digest
+        self.former = b""  # digest of the secret it came with, until CONNECT's result has arrived
         self.phase = Phase.NEW
         self.handlers = TABLES[Phase.NEW]
         self.strikes = 0
@@ -85,6 +87,8 @@ class Session:
         if self.phase is not Phase.LIVE:
             self._receive_early(payloads, now)
             return
+        if self.former:
+            self.hub.resumes.heard(self)
         limits = self.hub.limits
         for payload in payloads:
             command = None

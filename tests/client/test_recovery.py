@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastchat.broadcast import Wire
@@ -222,6 +222,16 @@ def test_lines_cut_anywhere_lose_and_double_nothing(
     check(stage, people)
 
 
+# Ada's CONNECT is served and its result, with her new secret, is lost: once, after a line whose end was not
+# noticed, where the end of the next one is, and twice
+UNSEEN = [("connect", 0, 0, 0), ("carry", 0, 1, 0)]
+CUT, DIE = ("cut", 0, 0, 0), ("die", 0, 0, 0)
+
+
+@example(steps=[CUT, *UNSEEN, DIE])
+@example(steps=[DIE, *UNSEEN, DIE])
+@example(steps=[CUT, *UNSEEN, CUT, *UNSEEN, DIE])
+@example(steps=[DIE, *UNSEEN, DIE, *UNSEEN, DIE])
 @settings(max_examples=40)
 @given(steps=STEPS)
 def test_with_a_short_memory_every_loss_is_told(steps: list[tuple[str, int, int, int]]) -> None:

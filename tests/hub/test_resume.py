@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from fastchat.hub import resume
+from fastchat.hub import Peer, resume
 from fastchat.hub.limits import RESUME_MS
 from fastchat.hub.resume import Resumes
 from fastchat.hub.users import User
@@ -15,12 +15,13 @@ from fastchat.hub.users import User
 class FakeSession:
     def __init__(self, name: str) -> None:
         self.user = User(name, name)
-        self.secret = b""
+        self.secret = self.former = b""
+        self.peer = Peer("127.0.0.1", "tcp", False)
 
 
-def ended(resumes: Resumes, name: str, now: int) -> str:
+def ended(resumes: Resumes, name: str, now: int, shown: str | None = None) -> str:
     session = FakeSession(name)
-    secret = resumes.issue(session)  # type: ignore[arg-type]
+    secret = resumes.issue(session, shown)  # type: ignore[arg-type]
     resumes.end(session, now)  # type: ignore[arg-type]
     return secret
 
@@ -36,8 +37,8 @@ def test_the_secret_itself_is_not_kept() -> None:
     session = FakeSession("ada")
     secret = resumes.issue(session)  # type: ignore[arg-type]
     assert secret not in repr((resumes._living, resumes._ended, session.__dict__))
-    assert resumes.living(secret) is not None
-    assert resumes.living(session.secret.hex()) is None
+    assert resumes.living(secret, session) is session  # type: ignore[arg-type, comparison-overlap]
+    assert resumes.living(session.secret.hex(), session) is None  # type: ignore[arg-type]
 
 
 def test_the_ended_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +47,29 @@ def test_the_ended_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monke
     secrets = [ended(resumes, f"user-{number}", number) for number in range(25)]
     assert len(resumes) == 10
     assert [resumes.ended(secret, 30) is not None for secret in secrets] == [False] * 15 + [True] * 10
+
+
+def test_former_secrets_count_among_the_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MAX_RESUMES", 5)
+    resumes = Resumes(Random(1))
+    secrets = [ended(resumes, f"user-{number}", number, f"shown-{number}") for number in range(4)]
+    assert len(resumes) == 5
+    assert [resumes.ended(one, 10) is not None for one in secrets] == [False, False, True, True]
+    assert resumes.ended(secrets[2], 10) is resumes.ended("shown-2", 10) is not None
+    resumes.forget("shown-2")
+    assert resumes.ended(secrets[2], 10) is None and len(resumes) == 3
+    resumes.forget(secrets[3])
+    assert resumes.ended("shown-3", 10) is None and len(resumes) == 1
+
+
+def test_half_of_a_pair_may_be_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MAX_RESUMES", 2)
+    resumes = Resumes(Random(1))
+    own = ended(resumes, "a", 1, "shown")
+    ended(resumes, "b", 2)
+    assert resumes.ended(own, 3) is None and resumes.ended("shown", 3) is not None
+    resumes.forget("shown")
+    assert len(resumes) == 1
 
 
 def test_the_ended_are_forgotten_in_time() -> None:
@@ -64,4 +88,5 @@ def test_a_revoked_secret_is_not_remembered() -> None:
     secret = resumes.issue(session)  # type: ignore[arg-type]
     resumes.revoke(session)  # type: ignore[arg-type]
     resumes.end(session, 1000)  # type: ignore[arg-type]
-    assert resumes.living(secret) is None and resumes.ended(secret, 1000) is None
+    assert resumes.living(secret, session) is None  # type: ignore[arg-type]
+    assert resumes.ended(secret, 1000) is None

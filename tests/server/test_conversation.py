@@ -17,6 +17,7 @@ from tests.server.certificate import make_certificate
 from tests.server.parts import Parts
 from tests.server.wire import (
     BINARY,
+    BYE,
     CONNECT,
     ERROR,
     HISTORY,
@@ -133,6 +134,32 @@ def test_all_may_come_at_once(run: Runner, parts: Parts) -> None:
             frames = [await peer.receive_frame() for _ in range(6)]
             assert (WS_PONG, b"still there?") in frames
             assert [opcode for opcode, _ in frames].count(BINARY) == 5
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("wire", ["tcp", "ws"])
+def test_a_line_is_as_old_as_its_acceptance(run: Runner, parts: Parts, wire: str) -> None:
+    """A CONNECT that comes late on an older line cuts nobody off, and a later line's takes over."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving() as server, AsyncExitStack() as stack:
+            lines = []
+            for number in range(4):
+                lines.append(await stack.enter_async_context(dial(server, wire)))
+                while len(server.wiring.connections) <= number:
+                    await asyncio.sleep(0)
+                accepted = loop.time()
+                while loop.time() < accepted + 0.002:  # uvloop's clock goes in milliseconds
+                    await asyncio.sleep(0)
+            first, older, newer, newest = lines
+            secret = (await first.connect("ada"))[2]["session"]
+            await newer.connect("ada", resume=secret)
+            older.send(CONNECT, 1, 1, {"name": "ada", "resume": secret})
+            assert (await older.receive())[:3] == [ERROR, 1, 307]
+            await newest.connect("ada", resume=secret)
+            assert (await newer.receive())[:2] == [BYE, 207]
 
     run(scenario())
 
