@@ -5,7 +5,7 @@ server for 60 ms, and it came in the middle of the load, for that is when object
 cycles behind, so there is no hurry: the collector's young generations work as ever, the oldest waits for a
 quiet moment, or for a hundred times as many objects as usual.
 
-Invariant: `release` leaves the collector as `take` found it.
+Invariant: after `release` the thresholds are as `take` found them, and nothing is frozen.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ class Collector:
         gc.set_threshold(*self._found[:2], RARELY)
 
     def release(self) -> None:
-        """Give the collector back."""
+        """Give the collector back.
+
+        What the program itself had frozen is let go too: Python keeps all that is frozen in one place. Nor
+        can `take` see whether there was any: since 3.12 a collection puts immortal objects there.
+        """
         if self._found is not None:
             gc.set_threshold(*self._found)
             gc.unfreeze()

@@ -18,6 +18,7 @@ def collector() -> Iterator[Collector]:
     yield one
     one.release()
     gc.set_threshold(*found)
+    gc.freeze()  # as tests/conftest.py did, for what was released
 
 
 @pytest.fixture
@@ -42,6 +43,21 @@ def test_it_lets_full_collections_wait_and_gives_back_what_it_found(collector: C
     gc.set_threshold(500, 5, 5)
     collector.release()
     assert gc.get_threshold() == (500, 5, 5)  # nothing of ours is left to give back
+
+
+def frozen(thing: object) -> bool:
+    return all(one is not thing for one in gc.get_objects())
+
+
+def test_what_was_there_is_frozen_until_the_release_even_what_the_program_froze(collector: Collector) -> None:
+    old: list[object] = []
+    gc.freeze()
+    new: list[object] = []
+    collector.take()
+    later: list[object] = []
+    assert frozen(old) and frozen(new) and not frozen(later)
+    collector.release()
+    assert not frozen(old) and not frozen(new) and not frozen(later)
 
 
 def test_it_collects_in_a_quiet_moment_when_it_is_due(
