@@ -53,19 +53,46 @@ Exit codes: 0 measured and every frame right, 1 wrong frames, 2 wrong use, 3 som
 
 
 @click.command(epilog=EPILOG)
-@click.option("--servers", "--server", "servers", metavar="LIST", callback=stage.names,
-              help="fastchat by default; fastchat-ws, threaded, streams.")
-@click.option("--points", metavar="LIST", callback=stage.names,
-              help="Only these of the grid, as names or patterns: 'room-*', 'teams-5-r10-100B'.")
-@click.option("--limit-ms", type=click.FloatRange(1, 10_000), metavar="MS", default=LIMIT_MS,
-              show_default=True, help="What 99 % of deliveries must stay within.")
-@click.option("--rounds", type=click.IntRange(1, 100), metavar="N",
-              help="Rounds of the calibration: 3 by default, 1 with --quick.")
+@click.option(
+    "--servers",
+    "--server",
+    "servers",
+    metavar="LIST",
+    callback=stage.names,
+    help="fastchat by default; fastchat-ws, threaded, streams.",
+)
+@click.option(
+    "--points",
+    metavar="LIST",
+    callback=stage.names,
+    help="Only these of the grid, as names or patterns: 'room-*', 'teams-5-r10-100B'.",
+)
+@click.option(
+    "--limit-ms",
+    type=click.FloatRange(1, 10_000),
+    metavar="MS",
+    default=LIMIT_MS,
+    show_default=True,
+    help="What 99 % of deliveries must stay within.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Rounds of the calibration: 3 by default, 1 with --quick.",
+)
 @click.option("--quick", is_flag=True, help="A few points and short trials, less than two minutes.")
-@click.option("--curves/--no-curves", default=True, show_default=True,
-              help="Sweep the load from a fifth of N to beyond it at some points, for the report.")
-@click.option("--overload", is_flag=True,
-              help="Instead: what happens at twice N, with admission and without; fastchat only.")
+@click.option(
+    "--curves/--no-curves",
+    default=True,
+    show_default=True,
+    help="Sweep the load from a fifth of N to beyond it at some points, for the report.",
+)
+@click.option(
+    "--overload",
+    is_flag=True,
+    help="Instead: what happens at twice N, with admission and without; fastchat only.",
+)
 @stage.JSON
 @stage.OUT
 def command(
