@@ -111,6 +111,42 @@ def test_wrong_frames_are_an_exit_code(run: Run) -> None:
     assert run("--quick", server=Corrupting()).exit_code == 1
 
 
+class Losing(SimulatedServer):
+    """Loses a message in its first load, or in all that are late."""
+
+    when = "first"
+
+    def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+        sample = super().put(load, listen)
+        late = sample["each_us"]["p99"] > 20_000
+        sample["errors"]["lost"] = int(late if self.when == "late" else len(self.loads) == 1)
+        return sample
+
+
+@pytest.mark.parametrize("when, code", [("first", 1), ("late", 0)])
+def test_lost_frames_are_wrong_until_the_knee(run: Run, when: str, code: int) -> None:
+    server = Losing()
+    server.when = when
+    result = run("--quick", "--no-curves", server=server)
+    assert result.exit_code == code, result.output
+
+
+@pytest.mark.parametrize(
+    "kind, verdict, code",
+    [
+        ("calibration", "", 1),
+        ("trial", "passed", 1),
+        ("trial", "failed", 0),
+        ("trial", "saturated", 0),
+        ("curve", "", 0),  # goes beyond N
+        ("overload", "", 0),
+    ],
+)
+def test_a_lost_frame_counts_where_the_load_was_carried(kind: str, verdict: str, code: int) -> None:
+    sample = {"kind": kind, "verdict": verdict, "raw": {"errors": {"lost": 1, "closed": 1}}}
+    assert capacity.status({"samples": [sample], "servers": {"fastchat": {"failures": []}}}) == code
+
+
 @pytest.mark.parametrize(
     "words, says",
     [

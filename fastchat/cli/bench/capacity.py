@@ -16,6 +16,7 @@ import click
 from fastchat.bench.campaign import Campaign
 from fastchat.bench.grid import CURVES, GRID, LIMIT_MS, MOST_CLIENTS, QUICK_CURVES, Point, choose
 from fastchat.bench.grid import QUICK as QUICK_POINTS
+from fastchat.bench.knee import Verdict
 from fastchat.bench.logbook import Logbook
 from fastchat.bench.machine import most_connections
 from fastchat.bench.overload import Lengths, Overload, beyond
@@ -47,8 +48,8 @@ measured:  the largest C at which 99 % of the offered load arrives and p99 is wi
 rho:       r x C / N at the measured knee, 1 where the model is right
 
 \b
-Exit codes: 0 measured and every frame right, 1 wrong frames, 2 wrong use, 3 something could not be measured
-(said by name; the rest was), 130 interrupted.
+Exit codes: 0 measured and every frame right, 1 wrong frames, or lost ones under a load that was carried,
+2 wrong use, 3 something could not be measured (said by name; the rest was), 130 interrupted.
 """
 
 
@@ -180,10 +181,16 @@ def counted(many: int, what: str) -> str:
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
+def faulty(sample: Mapping[str, Any]) -> bool:
+    """Whether frames were wrong. Beyond the knee members are cut off, and lost is only what they miss."""
+    carried = sample["kind"] == "calibration" or sample["verdict"] == Verdict.PASSED.value
+    errors = sample["raw"]["errors"]
+    return any(errors.get(kind, 0) for kind in (*FAULTS, *(("lost",) if carried else ())))
+
+
 def status(document: Mapping[str, Any]) -> int:
     """The exit code, as documented."""
-    samples = (sample["raw"]["errors"] for sample in document["samples"])
-    if any(errors.get(fault, 0) for errors in samples for fault in FAULTS):
+    if any(map(faulty, document["samples"])):
         return WRONG
     servers: Mapping[str, Any] = document.get("servers", {})
     missing = not servers or any(one["failures"] for one in servers.values())
