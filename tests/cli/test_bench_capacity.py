@@ -111,6 +111,41 @@ def test_wrong_frames_are_an_exit_code(run: Run) -> None:
     assert run("--quick", server=Corrupting()).exit_code == 1
 
 
+class StoppedAtOnce(SimulatedServer):
+    def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--servers", "threaded"], ["--servers", "fastchat,threaded", "--quick"], ["--overload", "--quick"]],
+    ids=" ".join,
+)
+def test_a_run_that_is_not_kept_says_so_before_it_begins(run: Run, words: list[str]) -> None:
+    said = run(*words, server=StoppedAtOnce()).stderr
+    assert said.count("--out FILE keeps it") == 1
+    assert said.index("--out FILE") < said.index(": about ")
+
+
+@pytest.mark.parametrize(
+    "words, name",
+    [
+        (["--servers", "fastchat,threaded"], "capacity.json"),
+        (["--overload"], "overload.json"),
+        (["--quick", "--out", "mine.json"], "mine.json"),
+    ],
+    ids=["complete", "complete overload", "out"],
+)
+def test_a_run_that_is_kept_does_not(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastchat.bench.results.folder", lambda: tmp_path)
+    said = run(*words, server=StoppedAtOnce()).stderr
+    assert "--out" not in said and "kept in" in said
+    assert (tmp_path / name).exists()
+
+
 class Losing(SimulatedServer):
     """Loses a message in its first load, or in all that are late."""
 

@@ -124,6 +124,7 @@ def command(
             raise click.UsageError("--overload has its own loads, and only fastchat knows admission")
         about |= {"seconds": beyond(quick).seconds, "warmup": beyond(quick).warmup}
         kept = stage.record("overload", about, out, complete=usual)
+        stage.warn_unkept(kept)
         stopped = overloaded(targets, kept, here, pace, beyond(quick), limit_ms / 1e3)
     else:
         where = choose(points, QUICK_POINTS if quick else GRID)
@@ -131,6 +132,7 @@ def command(
         about["points"] = [point.name for point in where]
         usual = not (quick or points or rounds or limit_ms != LIMIT_MS or not curves)
         kept = stage.record("capacity", about, out, complete=usual and len(targets) > 1)
+        stage.warn_unkept(kept)
         stopped = measured(targets, kept, here, pace, where, sweeps, limit_ms / 1e3)
     click.echo(json.dumps(kept.document) if as_json else prediction.text(kept.document))
     click.echo(stage.kept_in(kept), err=True)

@@ -94,6 +94,12 @@ def record(
     return Record(document(kind, words(), settings, peers=peers), path)
 
 
+def warn_unkept(kept: Record) -> None:
+    """Say before a long run that its result goes into no file, while something can still be done."""
+    if kept.path is None:
+        click.echo("fastchat: the result of this run goes into no file; --out FILE keeps it", err=True)
+
+
 def progress(seconds: float) -> Progress:
     """A progress line on the error output for a run of so many seconds."""
     return Progress(sys.stderr, seconds, columns=shutil.get_terminal_size().columns)
