@@ -27,7 +27,7 @@ SAMPLES = 5  # that the capacity must rest on
 SURE = 0.25  # half-width of the capacity's interval, as a part of it, with which refusals are allowed
 BUSY = 0.5  # share of a core in a window that shows real load ...
 ENGAGED = 0.1  # ... or the part of the allowed iteration that one lasts
-P99 = 2.0 - 0.02**0.5  # p99 of the latency, in iterations (docs/LOAD_MODEL.md)
+P99_ITERATIONS = 2.0 - 0.02**0.5  # p99 of the latency, in iterations (docs/LOAD_MODEL.md)
 STRETCH = 4.0  # bare flushes that an iteration may last in any case: a huge room is slow, not dead
 NEAR = 0.9  # of the capacity: how long an iteration lasts there ...
 TARGET = 1.4  # ... and how many times as long while the bucket chooses
@@ -47,7 +47,7 @@ class Live:
         self.shape = Shape(0.0, 0.0, 0.0)
         self.capacity = 0.0  # messages/s; 0: unknown
         self.deviation = 0.0  # of the capacity
-        self.allowed = self.limit / P99  # seconds an iteration may last
+        self.allowed = self.limit / P99_ITERATIONS  # seconds an iteration may last
         self.load = 0.0  # messages/s of the last window, refused ones too
         self.clients = 0
         self.cpu = 0.0  # share of a core in the last window
@@ -178,7 +178,7 @@ class Live:
         """Say what can be done, for rooms of the present shape."""
         shape, share = self.shape, self.share
         self.costs = costs = Costs(*(cost / share for cost in self.filter.costs))
-        self.allowed = max(self.limit / P99, STRETCH * costs.bare(shape))
+        self.allowed = max(self.limit / P99_ITERATIONS, STRETCH * costs.bare(shape))
         self.capacity = costs.rate(self.allowed, shape)
         self.deviation = self.filter.deviation(self.allowed * share, shape) * share
         near = costs.iteration(NEAR * self.capacity, shape)

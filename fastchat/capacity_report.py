@@ -6,7 +6,7 @@ The keys are explained in docs/CONFIGURATION.md, "Headroom". What is not known y
 from __future__ import annotations
 
 from fastchat.capacity_filter import Z95, Shape
-from fastchat.capacity_live import P99, Live
+from fastchat.capacity_live import P99_ITERATIONS, Live
 from fastchat.config import Config
 
 CEILING = 0.9  # of what the core could do with endless patience: beyond it more patience brings nothing
@@ -29,7 +29,7 @@ def report(live: Live) -> dict[str, object]:
             "samples": live.filter.windows,
         },
         "latency_limit_ms": live.limit * 1000,
-        "effective_limit_ms": live.allowed * P99 * 1000,
+        "effective_limit_ms": live.allowed * P99_ITERATIONS * 1000,
         "requests_per_second": {
             "value": value if known else None,
             "low": max(0.0, value - half) if known else None,
@@ -95,7 +95,7 @@ def limits(live: Live, connections: int, waiting: int, config: Config) -> tuple[
         return "cpu", f"others leave the server {live.share:.0%} of its core"
     if live.capacity >= CEILING / costs.message(shape):
         return "cpu", "a longer iteration would hardly save anything"
-    if live.allowed * P99 > live.limit * 1.001:
+    if live.allowed * P99_ITERATIONS > live.limit * 1.001:
         bare = costs.bare(shape) * 1000
         return "latency", f"a flush to {shape.recipients:.0f} members takes {bare:.1f} ms by itself"
     return "latency", "deliveries would be later than latency_limit_ms"

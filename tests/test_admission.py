@@ -8,7 +8,7 @@ import pytest
 
 from fastchat.admission import CALM_BEATS, LONGEST_RETRY, RETRY_MS, Admission, Outlook
 from fastchat.capacity_filter import TYPICAL, Costs, Shape
-from fastchat.capacity_live import P99
+from fastchat.capacity_live import P99_ITERATIONS
 from fastchat.config import Config
 from tests.coalescing import Coalescing
 
@@ -188,7 +188,7 @@ def machine(factor: float, **parts: float) -> Costs:
 
 
 def capacity(costs: Costs, shape: Shape, limit: float) -> float:
-    return costs.rate(max(limit / P99, 4 * costs.bare(shape)), shape)
+    return costs.rate(max(limit / P99_ITERATIONS, 4 * costs.bare(shape)), shape)
 
 
 @pytest.mark.parametrize("parts", [{}, {"a": 2.0, "b": 0.5}, {"c": 2.5}, {"b": 2.0, "c": 0.5}], ids=str)

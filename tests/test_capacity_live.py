@@ -8,7 +8,7 @@ import pytest
 
 from fastchat.capacity import Crowd, Model
 from fastchat.capacity_filter import TYPICAL, Costs, Shape
-from fastchat.capacity_live import P99, Live, recipients
+from fastchat.capacity_live import P99_ITERATIONS, Live, recipients
 from fastchat.config import Config
 from fastchat.meter import Done, Totals
 from tests.coalescing import Coalescing
@@ -20,7 +20,7 @@ TEAMS = Shape(5.0, 1000.0, 130.0)
 
 def capacity(shape: Shape, limit: float = 0.1) -> float:
     """Messages/s that the model allows."""
-    return SLOW.rate(max(limit / P99, 4 * SLOW.bare(shape)), shape)
+    return SLOW.rate(max(limit / P99_ITERATIONS, 4 * SLOW.bare(shape)), shape)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_it_agrees_with_the_careful_calculation(fan_out: int, members: int) -> N
     """`Model` sums the latency over all that varies, which takes half a second; here it is a triangle."""
     costs = {name: cost for name, cost in TYPICAL._asdict().items() if name != "f"}
     careful = Model(**costs, hold=0.002).requests_per_second(Crowd(members, fan_out), 130, 0.05).value
-    quick = TYPICAL.rate(0.05 / P99, Shape(float(fan_out), float(members), 130.0))
+    quick = TYPICAL.rate(0.05 / P99_ITERATIONS, Shape(float(fan_out), float(members), 130.0))
     assert quick == pytest.approx(careful, rel=0.05)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastchat.capacity_filter import TYPICAL, Costs, Shape
-from fastchat.capacity_live import P99, Live
+from fastchat.capacity_live import P99_ITERATIONS, Live
 from fastchat.capacity_report import clients, limits, report
 from fastchat.config import Config
 from tests.coalescing import Coalescing
@@ -24,7 +24,7 @@ def worked(shape: Shape, share: float, config: Config | None = None) -> Coalesci
     """A server that has worked at that part of its capacity."""
     config = config or Config()
     world = Coalescing(SLOW, shape, int(shape.recipients), config)
-    allowed = max(config.latency_limit_ms / 1000 / P99, 4 * SLOW.bare(shape))
+    allowed = max(config.latency_limit_ms / 1000 / P99_ITERATIONS, 4 * SLOW.bare(shape))
     for part in (0.3, share):
         world.pace(part * SLOW.rate(allowed, shape), 6)
     return world
