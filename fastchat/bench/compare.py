@@ -86,7 +86,7 @@ def seconds(point: Point, lengths: Lengths) -> float:
     return START + REST + lengths.warmup + lengths.seconds(point) + 2 * point.members / CONNECTS
 
 
-class Pace:
+class Windows:
     """Which loads a server is too slow for: it gets fewer messages under way then, and its samples say so."""
 
     def __init__(self) -> None:

@@ -12,8 +12,8 @@ from fastchat.bench.compare import (
     FIGURES,
     FULL,
     QUICK,
-    Pace,
     Point,
+    Windows,
     figures,
     ours,
     plan,
@@ -99,15 +99,15 @@ def test_loads_are_what_they_are_said_to_be() -> None:
 
 
 def test_a_server_that_cannot_deliver_its_window_gets_a_smaller_one_from_then_on() -> None:
-    pace, load = Pace(), plan(POINT, FULL, 100, seed=1)
+    windows, load = Windows(), plan(POINT, FULL, 100, seed=1)
     late = {"sample": sample(undrained=9), "failed": "wrong frames: lost"}
-    assert not pace.learn("threaded", POINT, {"sample": None, "failed": "x"})
-    assert not pace.learn("threaded", Point(100, "paced"), late)
-    assert pace.suit("threaded", POINT, load).window == 64
-    assert pace.learn("threaded", POINT, late)
-    assert not pace.learn("threaded", POINT, late)  # once is enough
-    assert pace.suit("threaded", POINT, load).window == compare.WINDOW_OF_SLOW
-    assert pace.suit("streams", POINT, load) == load
+    assert not windows.learn("threaded", POINT, {"sample": None, "failed": "x"})
+    assert not windows.learn("threaded", Point(100, "paced"), late)
+    assert windows.suit("threaded", POINT, load).window == 64
+    assert windows.learn("threaded", POINT, late)
+    assert not windows.learn("threaded", POINT, late)  # once is enough
+    assert windows.suit("threaded", POINT, load).window == compare.WINDOW_OF_SLOW
+    assert windows.suit("streams", POINT, load) == load
 
 
 def test_a_paced_load_has_enough_messages() -> None:

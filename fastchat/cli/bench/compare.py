@@ -19,8 +19,8 @@ from fastchat.bench.compare import (
     PACED,
     QUICK,
     Lengths,
-    Pace,
     Point,
+    Windows,
     figures,
     plan,
     points,
@@ -112,15 +112,15 @@ def command(
     planned = sum(seconds(point, lengths) for _, point, _ in turns(targets, where, many))
     line = stage.progress(planned)
     line.say(f"servers: {len(targets)}, loads: {len(where)}, rounds: {many}; about {clock_time(planned)}")
-    pace = Pace()
+    windows = Windows()
     with stage.interruptible(kept, line) as stopped:
         for turn, point, target in turns(targets, where, many):
             line.begin(f"{turn}/{many} {point.members:,} {point.mode} {target.name}", seconds(point, lengths))
-            load = pace.suit(target.name, point, plan(point, lengths, payload, seed=turn))
+            load = windows.suit(target.name, point, plan(point, lengths, payload, seed=turn))
             entry = attempted(partial(sampled, target, load, here, listen=going(line)))
-            if pace.learn(target.name, point, entry):
+            if windows.learn(target.name, point, entry):
                 line.say(f"{target.name} did not deliver {load.window} messages in time: again with fewer")
-                load = pace.suit(target.name, point, load)
+                load = windows.suit(target.name, point, load)
                 entry = attempted(partial(sampled, target, load, here, listen=going(line)))
             kept.add({"round": turn, **point._asdict(), "server": target.name, **entry})
             line.end(outcome(entry))
