@@ -1,7 +1,7 @@
 """Find what a message, a send, a frame, a byte and an iteration cost, from intervals of measured work.
 
 The CPU seconds of an interval are a sum of counts times coefficients, so this is a linear regression: never
-negative coefficients, and residuals relative to the interval's CPU seconds, since noise grows with them.
+negative coefficients, and residuals relative to the seconds that are expected, since noise grows with them.
 
 Invariant: a coefficient that the samples cannot tell from the others is either left out, where the model does
 without it, or CapacityError says which load to measure besides.
@@ -10,17 +10,20 @@ without it, or CapacityError says which load to measure besides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, sqrt
 from typing import NamedTuple
 
-from fastchat.capacity_linear import Matrix, Solution, least_squares, tolerance
+from fastchat.capacity_linear import Matrix, Solution, Vector, least_squares, tolerance
 from fastchat.capacity_model import Model
-from fastchat.capacity_sample import NAMES, SMALL_SOCKETS, Sample, work
+from fastchat.capacity_sample import NAMES, Sample, work
 from fastchat.capacity_shape import CapacityError
 
 OVERHEAD = 48  # bytes of a frame beside its payload: length, room, offset, time, user (docs/PROTOCOL.md)
 HOLD = 0.002  # seconds: flush_budget_ms of a server that nobody has configured
 APART = 1e-3  # of a column's square must be its own: less is noise and not a measurement
+AGAIN = 12  # fits with the weights that the one before tells
+NEAR = 0.1  # an error, as a part of what is expected, up to which it is noise
+LEAST = 0.01  # of a sample's CPU seconds: a part that should be smaller than that counts as if it were not
 SOCKETS_APART = 2.0  # times as many in one sample as in another, before b may depend on them
 LOAD = {
     "a": "a load with another number of members per room: messages that reach few, messages that reach many",
@@ -116,7 +119,7 @@ def _told_apart(samples: Sequence[Sample], names: tuple[str, ...]) -> tuple[str,
 
 
 def _sockets_differ(samples: Sequence[Sample]) -> bool:
-    counts = [max(SMALL_SOCKETS, sample.sockets) for sample in samples]
+    counts = [sample.sockets for sample in samples]
     return max(counts) >= SOCKETS_APART * min(counts)
 
 
@@ -126,10 +129,29 @@ def _own(samples: Sequence[Sample], names: Sequence[str], name: str) -> float:
 
 
 def _fit(samples: Sequence[Sample], names: Sequence[str], target: Sequence[float]) -> Solution:
-    columns = [_relative(column(samples, name), samples) for name in names]
-    sizes = [max(values) or 1.0 for values in columns]
-    scaled: Matrix = [[v / size for v in values] for values, size in zip(columns, sizes, strict=True)]
-    solution = least_squares(scaled, _relative(target, samples))
+    """Least squares of errors relative to what is expected, over again with the weights that follow.
+
+    Relative to what was measured a sample that came out too small would count most. One that lies far off
+    counts by its distance and no longer by its square (Huber, Robust Statistics, 1981, 7.8).
+    """
+    columns = [column(samples, name) for name in names]
+    weights = [1.0 / sample.cpu for sample in samples]
+    for _ in range(AGAIN):
+        solution = _weighted(columns, target, weights)
+        weights = []
+        for row, seen, sample in zip(zip(*columns, strict=True), target, samples, strict=True):
+            told = sum(v * x for v, x in zip(solution.values, row, strict=True))
+            expected = max(told, LEAST * sample.cpu)
+            off = abs(seen / expected - 1.0)
+            weights.append(sqrt(min(1.0, NEAR / off)) / expected if off else 1.0 / expected)
+    return solution
+
+
+def _weighted(columns: Sequence[Vector], target: Sequence[float], weights: Sequence[float]) -> Solution:
+    rows = [[v * w for v, w in zip(values, weights, strict=True)] for values in columns]
+    sizes = [max(values) or 1.0 for values in rows]
+    scaled: Matrix = [[v / size for v in values] for values, size in zip(rows, sizes, strict=True)]
+    solution = least_squares(scaled, [v * w for v, w in zip(target, weights, strict=True)])
     return Solution(
         [value / size for value, size in zip(solution.values, sizes, strict=True)],
         [[x / (p * q) for x, q in zip(row, sizes, strict=True)]

@@ -15,7 +15,7 @@ from itertools import count as count_from
 from math import ceil, exp, expm1, floor, inf, log, sqrt
 from typing import NamedTuple, TypeAlias
 
-from fastchat.capacity_round import Costs, Flow, held, length, sends, together, total
+from fastchat.capacity_round import Costs, Flow, held, sends, together, total
 from fastchat.capacity_spread import NORMAL, Lengths, following, lengths, reached
 
 POINTS = 1024  # summed over: a p99 rests on ten of them
@@ -45,18 +45,23 @@ class Lots(NamedTuple):
     noise: float  # how many messages there were
 
 
-def percentile_coalescing(costs: Costs, streams: Sequence[Flow], flusher: Flusher, share: float) -> float:
+def percentile_coalescing(
+    costs: Costs, streams: Sequence[Flow], flusher: Flusher, share: float, stall: float = 0.0
+) -> float:
     """Seconds within which a `share` of all deliveries are sent; infinite beyond saturation."""
     waited = held(costs, streams, flusher.hold)
-    found = Lengths(waited, 0.0)
-    if not waited or length(costs, streams) >= waited:
-        found, waited = lengths(costs, streams), 0.0
+    found = lengths(costs, streams)
     if found.mean == inf:
         return inf
+    drain = 1.0 - found.slope
+    if waited and found.mean < waited:
+        found = Lengths(waited, 0.0)
+    else:
+        waited = 0.0
     late: Late = []
     deliveries = [flow.rooms * flow.rate * flow.members for flow in streams]
     for own, weight in zip(streams, deliveries, strict=True):
-        scene = _Scene(costs, streams, own, flusher, found, waited > 0.0)
+        scene = _Scene(costs, streams, own, flusher, found, waited > 0.0, stall, drain)
         part = weight / sum(deliveries)
         kind = list(scene.delays(max(LEAST_POINTS, round(POINTS * part))))
         whole = sum(weight for _, weight in kind)
@@ -73,6 +78,8 @@ class _Scene(NamedTuple):
     flusher: Flusher
     lengths: Lengths
     held: bool  # back: rounds are equally long, and messages are read while it waits
+    stall: float  # seconds: variance, per second, of the time in which the machine stands still
+    drain: float  # seconds of delay that are made up for in a second
 
     def delays(self, count: int) -> Iterator[tuple[float, float]]:
         """Delays with their weights."""
@@ -80,16 +87,21 @@ class _Scene(NamedTuple):
         rate, size = total(streams), len(streams)
         rounds = 0 if self.held else ROUNDS
         fixed = len(Lots._fields)
-        for point in points(count, fixed + size + rounds * (size + 1)):
-            lots, places = Lots(*point[:fixed]), point[fixed : fixed + size]
+        drawn = fixed + size + rounds * (size + 1)
+        for point in points(count, drawn + 2):
+            lots, places, lost = Lots(*point[:fixed]), point[fixed : fixed + size], point[drawn:]
             seconds = self.lengths.draw(lots.begin)
-            for i in range(fixed + size, len(point), size + 1):
+            for i in range(fixed + size, drawn, size + 1):
                 seconds = following(costs, streams, seconds, point[i : i + size + 1])
             # the longer a round the more messages meet it; after one that brought none the server is idle
-            yield self._delay(seconds, lots, places), rate * seconds
+            yield self._stalled(self._delay(seconds, lots, places), lost), rate * seconds
             if not self.held:
                 alone = own.members * turn(lots.member, own.members) * (costs.send + costs.frame)
-                yield costs.round + costs.message + alone, exp(-rate * seconds)
+                yield self._stalled(costs.round + costs.message + alone, lost), exp(-rate * seconds)
+
+    def _stalled(self, delay: float, lost: Sequence[float]) -> float:
+        left, still = lost
+        return stalled(delay, self.stall, self.drain, left, still)
 
     def _delay(self, seconds: float, lots: Lots, places: Sequence[float]) -> float:
         """Seconds from arrival to delivery where messages gathered for `seconds`."""
@@ -134,6 +146,19 @@ class _Scene(NamedTuple):
             return 1.0
         last = (whole - piece * (ceil(whole / piece) - 1)) / whole
         return last + floor(sent / piece) * piece / whole
+
+
+def stalled(delay: float, stall: float, drain: float, left: float, still: float) -> float:
+    """A delay on a machine that stands still now and then; `left` and `still` are lots.
+
+    Lost time is taken for a Brownian motion with variance `stall` a second. While a message waits it adds
+    to the delay; what it left behind before is a reflected one, which in the long run is exponential with
+    mean stall / (2 drain) (Harrison, Brownian Motion and Stochastic Flow Systems, 1985, chapter 5).
+    """
+    if not stall:
+        return delay
+    meanwhile = sqrt(stall * delay) * NORMAL.inv_cdf(still)
+    return max(0.0, delay + meanwhile) - stall / (2.0 * drain) * log(1.0 - left)
 
 
 def turn(member: float, members: float) -> float:

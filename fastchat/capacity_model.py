@@ -23,7 +23,6 @@ from fastchat.capacity_search import largest_rate, most_clients
 from fastchat.capacity_shape import CapacityError, Part, Rooms, clients, parts
 
 P99 = 0.99
-MEDIAN = 0.5  # percentiles above it are made in the machine's slow spells
 
 
 class Estimate(NamedTuple):
@@ -39,16 +38,16 @@ class Model:
     """Coefficients of one server on one machine, CPU seconds each, and how well they are known."""
 
     a: float  # per message in
-    b: float  # per send, with up to SMALL_SOCKETS sockets
+    b: float  # per send, with few sockets
     c: float = 0.0  # per frame in a send
     d: float = 0.0  # per byte of a frame
     e: float = 0.0  # per iteration with a flush
-    b1: float = 0.0  # more per send for each factor of e in the number of sockets
+    b1: float = 0.0  # more per send for each 1,000 sockets: their state does not stay in the caches
     covariance: tuple[tuple[float, ...], ...] = ()  # in the order of NAMES; empty: the coefficients are exact
     freedom: int = 0  # samples beyond the coefficients; 0 with a covariance: many
     coalescing: bool = True  # one send per member and round; else one per delivery, as threads do
     overhead: float = 0.0  # bytes of a frame beside the payload
-    slow: float = 0.0  # how much dearer all is in the machine's slow spells, as a part: p99 is made there
+    stall: float = 0.0  # seconds: variance, per second, of the time in which the machine stands still
     hold: float = 0.0  # seconds: the server's flush_budget_ms; 0: it never holds back
     flush_sends: int = 512  # after which a flush lets reading go on
     flush_seconds: float = 0.002  # the same
@@ -140,6 +139,13 @@ class Model:
         most = self.requests_per_second(rooms, size, limit).value
         return rate / most if most else inf
 
+    def dearer(self, part: float) -> Model:
+        """The same server where all costs so much more: 0.05 is 5 %."""
+        times = 1.0 + part
+        prices = {name: times * getattr(self, name) for name in NAMES}
+        rows = tuple(tuple(times * times * value for value in row) for row in self.covariance)
+        return Model.from_dict(self.as_dict() | prices | {"covariance": rows})
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `Model(**that)` makes the model again."""
         return asdict(self)
@@ -159,12 +165,10 @@ class Model:
 
     def _latency(self, rate: float, where: tuple[Part, ...], costs: Costs, share: float) -> float:
         streams = flows(where, _positive(rate))
-        if self.slow and share > MEDIAN:
-            costs = Costs(*(cost * (1.0 + self.slow) for cost in costs))
         if not self.coalescing:
-            return percentile_queue(costs, streams, share)
+            return percentile_queue(costs, streams, share, self.stall)
         return percentile_coalescing(
-            costs, streams, Flusher(self.flush_sends, self.flush_seconds, self.hold), share
+            costs, streams, Flusher(self.flush_sends, self.flush_seconds, self.hold), share, self.stall
         )
 
     def _busy(self, rate: float, where: tuple[Part, ...], costs: Costs) -> float:

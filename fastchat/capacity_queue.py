@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, expm1, inf, log
 
-from fastchat.capacity_latency import LEAST_POINTS, POINTS, Late, percentile, points, turn
+from fastchat.capacity_latency import LEAST_POINTS, POINTS, Late, percentile, points, stalled, turn
 from fastchat.capacity_round import HALVINGS, Costs, Flow, alone, total
 from fastchat.capacity_spread import single
 
 MOST_EXPONENT = 300.0  # larger ones do not fit into a float; waiting is then shorter than any service
 
 
-def percentile_queue(costs: Costs, streams: Sequence[Flow], share: float) -> float:
+def percentile_queue(costs: Costs, streams: Sequence[Flow], share: float, stall: float = 0.0) -> float:
     """Seconds within which a `share` of all deliveries are sent; infinite beyond saturation.
 
     A message waits as in M/G/1. Beyond a moment P(W > t) = C exp(-theta t) with the theta and C of Cramer and
@@ -34,9 +34,10 @@ def percentile_queue(costs: Costs, streams: Sequence[Flow], share: float) -> flo
     for flow, weight in zip(streams, deliveries, strict=True):
         count = max(LEAST_POINTS, round(POINTS * weight / sum(deliveries)))
         own = single(costs, flow) - costs.message
-        for lot, member in points(count, 2):
+        for lot, member, left, still in points(count, 4):
             waited = max(0.0, log(factor / lot) / decay) if lot < load else 0.0
-            late.append((waited + costs.message + turn(member, flow.members) * own, weight / count))
+            delay = waited + costs.message + turn(member, flow.members) * own
+            late.append((stalled(delay, stall, 1.0 - load, left, still), weight / count))
     return percentile(late, share)
 
 

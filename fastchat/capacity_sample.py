@@ -5,11 +5,10 @@ Invariant: CPU seconds are the sum of `work` times the coefficients, in the orde
 
 from __future__ import annotations
 
-from math import log
 from typing import NamedTuple
 
 NAMES = ("a", "b", "c", "d", "e", "b1")
-SMALL_SOCKETS = 100  # up to so many a send costs b; beyond, b1 more for each factor of e (2.718...)
+MANY_SOCKETS = 1000  # for each so many a send costs b1 more
 
 
 class Sample(NamedTuple):
@@ -34,4 +33,4 @@ def work(sample: Sample) -> tuple[float, ...]:
 
 def spread(sockets: float) -> float:
     """Tell how many b1 a send costs with so many sockets."""
-    return log(max(1.0, sockets / SMALL_SOCKETS))
+    return sockets / MANY_SOCKETS

@@ -25,10 +25,11 @@ LEAST_ROOT = 0.05  # the same for low quantiles, which do not matter
 
 
 class Lengths(NamedTuple):
-    """Seconds of rounds: mean and variance."""
+    """Seconds of rounds: mean and variance, and which part of its excess a round hands on to the next."""
 
     mean: float
     variance: float
+    slope: float = 0.0
 
     def draw(self, lot: float) -> float:
         """A quantile of the gamma distribution, after Wilson and Hilferty (1931)."""
@@ -43,7 +44,7 @@ def lengths(costs: Costs, streams: Sequence[Flow]) -> Lengths:
     """Mean and variance in the long run; infinite beyond saturation."""
     mean = length(costs, streams)
     if mean == inf:
-        return Lengths(inf, inf)
+        return Lengths(inf, inf, 1.0)
     rate = total(streams)
     once = alone(costs, streams)
     none = exp(-rate * mean)  # of the rounds: one message that found the server idle
@@ -63,7 +64,7 @@ def lengths(costs: Costs, streams: Sequence[Flow]) -> Lengths:
     square += none * sum(f.rooms * f.rate / rate * single(costs, f) ** 2 for f in streams)
     noise = max(0.0, square - (mean_work + none * once) ** 2)
     slope = min(MOST_SLOPE, max(0.0, slope))
-    return Lengths(mean, noise / (1.0 - slope * slope))
+    return Lengths(mean, noise / (1.0 - slope * slope), slope)
 
 
 def single(costs: Costs, flow: Flow) -> float:

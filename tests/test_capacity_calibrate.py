@@ -16,7 +16,7 @@ PLANTED = Model(a=9e-6, b=3.6e-6, c=45e-9, d=0.12e-9, e=35e-6, b1=0.3e-6)
 # members, messages/s, messages in a round, bytes of a frame
 LOADS = [
     (members, rate, gathered, size)
-    for members, rate in ((20, 2000), (100, 400), (100, 4000), (500, 800), (2000, 150))
+    for members, rate in ((20, 2000), (100, 400), (100, 4000), (500, 800), (2000, 150), (4000, 75))
     for gathered, size in ((1, 110), (4, 450), (30, 110), (12, 2000))
 ]
 

@@ -186,6 +186,7 @@ cdef class Swarm:
         s.timing_from = s.started + <uint64_t>(self.plan.warmup * 1e9)
         s.timing_end = s.timing_from + <uint64_t>(self.plan.seconds * 1e9)
         s.poll = <uint64_t>self.plan.polling * 1000
+        s.spin = self.plan.spin
         next_due(s)
         self._until(s.timing_from, report)
         read_clocks(s, &s.begun)
@@ -196,7 +197,7 @@ cdef class Swarm:
             send_due(s)
         s.due = NEVER
         self._drain(report)
-        s.poll = 0
+        s.poll = s.spin = 0
         return 0
 
     cdef int _until(self, uint64_t moment, report) except -1:

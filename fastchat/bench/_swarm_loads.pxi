@@ -176,6 +176,7 @@ cdef void read_clocks(swarm_t *s, reading_t *r) noexcept nogil:
     r.server = max(server, r.server)  # 0 if it has died: then what was read before stands
     r.wall = nanoseconds(CLOCK_MONOTONIC)
     r.own = nanoseconds(CLOCK_PROCESS_CPUTIME_ID)
+    r.idle = s.idle
     r.deliveries = s.deliveries
     r.sent = s.sent
     r.pongs = s.pongs

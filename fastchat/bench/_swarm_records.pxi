@@ -91,7 +91,7 @@ ctypedef struct step_t:
     size_t say_n, until_n, holds_n
 
 ctypedef struct reading_t:
-    uint64_t wall, server, own, deliveries, sent, pongs, bytes, completed
+    uint64_t wall, server, own, idle, deliveries, sent, pongs, bytes, completed
 
 ctypedef struct errors_t:
     uint64_t corrupt, lost, duplicate, order, refused, closed, unexpected, unacknowledged, unsent
@@ -101,6 +101,8 @@ ctypedef struct swarm_t:
     int port, clients, mode, schedule, window, payload, depth, stalls, rcvbuf, chunk, server
     bint ws, join, admission, foreign
     uint64_t poll, seed, outstanding_limit
+    bint spin
+    uint64_t idle  # nanoseconds of looks that found nothing, with `spin`
     double rate
     uint32_t source  # the first address that clients come from, host order
     uint32_t per_source  # clients from each address

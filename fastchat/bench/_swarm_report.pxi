@@ -35,7 +35,8 @@ cdef dict sample(swarm_t *s, plan, double connect_seconds):
     cdef reading_t *b = &s.ended
     cdef double seconds = (b.wall - a.wall) / 1e9
     cdef double own = (b.own - a.own) / 1e9
-    cdef double busy = own / seconds if seconds > 0 else 0.0
+    cdef double used = max(0.0, own - (b.idle - a.idle) / 1e9)
+    cdef double busy = used / seconds if seconds > 0 else 0.0
     cdef double late = percentile(&s.lateness, 0.99)
     cdef int i
     return {

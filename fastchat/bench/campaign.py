@@ -1,22 +1,40 @@
-"""`bench capacity` for one server: calibrate, predict, find the knees, sweep some curves."""
+"""`bench capacity` for one server: calibrate, predict, find the knees, sweep some curves.
+
+A machine that others share is a tenth faster or slower a minute later. So light loads go on while the knees
+are searched, between the trials and on the same server. The model is fitted on all of them, and what those
+around a knee cost more than usual is in its prediction; the knee's own trials never are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Any
 
-from fastchat.bench.calibration import Calibration, Light, Measured, drift, fit, lights, residual, sample_of
+from fastchat.bench.calibration import Calibration, Measured, fit, sample_of
+from fastchat.bench.drift import drifts
 from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
 from fastchat.bench.grid import Point, within_reach
 from fastchat.bench.knee import Knee, Search, Verdict
+from fastchat.bench.light import Light, lights
 from fastchat.bench.load import wrong
 from fastchat.bench.logbook import Judge, Logbook, Opener
 from fastchat.bench.pace import START_SECONDS, Pace
 from fastchat.bench.rig import Load, Rig, Sample, judged
 from fastchat.capacity import Estimate, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What the search for one knee found, and which of the light loads were measured meanwhile."""
+
+    point: Point
+    knee: Knee
+    trials: Sequence[tuple[Verdict, Figures]]
+    lights: slice
 
 
 @dataclass(slots=True)
@@ -31,49 +49,66 @@ class Campaign:
     points: Sequence[Point]
     curves: Sequence[Point] = ()
     _predictions: dict[Point, Estimate] = field(default_factory=dict)
+    _searched: list[Searched] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _measured: list[Measured] = field(default_factory=list)
     _late: list[tuple[Light, float]] = field(default_factory=list)
+    _turn: Iterator[Light] = iter(())
 
     def run(self) -> None:
         """Do it all. What fails costs its own part only; Ctrl-C keeps what is there."""
         calibration = self.calibrate()
         if calibration is None:
             return
-        model = calibration.model
-        self.log.guarded("the grid", partial(self._grid, model))
+        self.log.guarded("the grid", partial(self._grid, calibration.model))
+        if self.pace.between and self._searched:
+            calibration = self._again() or calibration
         for point in self.curves:
-            self.log.guarded(f"curve of {point.name}", partial(self._curve, point, model))
-        if self.pace.again:
-            self.log.guarded("calibration at the end", partial(self._again, model))
+            self.log.guarded(f"curve of {point.name}", partial(self._curve, point, calibration.model))
 
     def calibrate(self) -> Calibration | None:
         """Fit the model on light loads; None where that fails, which is said."""
-        found: list[Calibration] = []
+        chosen = lights(self.coalescing, self.pace.few_lights)
+        self._turn = cycle(chosen)
 
         def act() -> None:
             for number in range(self.pace.rounds):
-                self._measured += self._lights(number + 1)
+                with self.opened() as rig:
+                    for light in chosen:
+                        self._light(rig, light, f"calibration {number + 1}")
+
+        return self._fitted() if self.log.guarded("calibration", act) else None
+
+    def _fitted(self) -> Calibration | None:
+        found: list[Calibration] = []
+
+        def act() -> None:
             found.append(fit(self._measured, self.coalescing, self._late))
             self.log.keep(calibration=found[0].to_json())
 
         return found[0] if self.log.guarded("calibration", act) else None
 
-    def _lights(self, number: int) -> list[Measured]:
-        """One round of the calibration, on a server of its own."""
-        measured: list[Measured] = []
-        with self.opened() as rig:
-            for light in lights(self.coalescing, self.pace.few_lights):
-                load = light.load(self.pace.light_seconds, self.pace.light_warmup)
-                label = f"calibration {number}: {light.name}"
-                about = {"kind": "calibration", "light": light.name}
-                sample, seen = self._put(rig, label, load, None, about)
-                if self.coalescing and not sample["counters"]:
-                    raise BenchError(f"{label}: no readings of /capacity in the window; make it longer")
-                measured.append((light, sample_of(sample)))
-                if not (seen["saturated"] or disturbed(seen) or wrong(sample)):
-                    self._late.append((light, seen["p99_ms"] / 1000))
-        return measured
+    def _again(self) -> Calibration | None:
+        """The model from all light loads, and the rows as it predicts them."""
+        found = self._fitted()
+        if found is not None:
+            self.log.talk.say(f"{self.log.name}: fitted on {len(self._measured)} samples of light loads")
+            moved = self._drifts(found.model)
+            self._rows = [self._row(*one, found.model) for one in zip(self._searched, moved, strict=True)]
+            drift = {"low": min(moved), "high": max(moved)}
+            self.log.keep(points=self._rows, summary=summary(self._rows), drift=drift)
+        return found
+
+    def _light(self, rig: Rig, light: Light, what: str) -> None:
+        """One light load, for the calibration."""
+        load = light.load(self.pace.light_seconds, self.pace.light_warmup)
+        label = f"{what}: {light.name}"
+        sample, seen = self._put(rig, label, load, None, {"kind": "calibration", "light": light.name})
+        if self.coalescing and not sample["counters"]:
+            raise BenchError(f"{label}: no readings of /capacity in the window; make it longer")
+        self._measured.append((light, sample_of(sample)))
+        if not (seen["saturated"] or disturbed(seen) or wrong(sample)):
+            self._late.append((light, seen["p99_ms"] / 1000))
 
     def _put(
         self, rig: Rig, label: str, load: Load, judge: Judge | None, about: Mapping[str, Any]
@@ -86,12 +121,6 @@ class Campaign:
             self.log.talk.add(load.duration)
             self.log.talk.say(f"{self.log.name} {label}: others used {seen['foreign']:.2f} cores; again")
         return self.log.put(rig, label, load, judge, **about)
-
-    def _again(self, model: Model) -> None:
-        """Say how much dearer or cheaper the machine has become since the calibration."""
-        measured = self._lights(self.pace.rounds + 1)
-        loads = {light.name: residual(one, model) for light, one in measured}
-        self.log.keep(drift={"median": drift(measured, model), "loads": loads})
 
     def _grid(self, model: Model) -> None:
         chosen = within_reach(self.points, partial(self._predicted, model))
@@ -109,28 +138,43 @@ class Campaign:
             self._predictions[point] = found
         return self._predictions[point].value
 
-    def _row(
-        self, point: Point, model: Model, knee: Knee, trials: Sequence[tuple[Verdict, Figures]]
-    ) -> dict[str, Any]:
-        clients = place(knee)
+    def _drifts(self, model: Model) -> list[float]:
+        """How much dearer everything was while each knee was searched."""
+        before = self._measured[: self._searched[0].lights.start]
+        times = [before, *(self._measured[one.lights] for one in self._searched)]
+        return drifts(times, model)[1:]
+
+    def _row(self, found: Searched, drift: float, model: Model) -> dict[str, Any]:
+        """What the model says of a knee, with the prices of that time."""
+        point, now = found.point, model.dearer(drift)
+        clients = place(found.knee)
         shape = point.shape(clients) if clients else ()
-        capacity = model.requests_per_second(shape, point.payload, self.limit) if shape else None
-        return row(point, self._predictions[point], capacity, knee, trials)
+        predicted = now.max_clients(point.rate, point.shape, point.payload, self.limit)
+        capacity = now.requests_per_second(shape, point.payload, self.limit) if shape else None
+        return row(point, predicted, capacity, found.knee, found.trials, drift)
 
     def _knee(self, point: Point, model: Model) -> None:
         """Search one knee. The row is kept even when the search ends early."""
         pace, log = self.pace, self.log
         predicted = self._predicted(model, point)
         trials: list[tuple[Verdict, Figures]] = []
+        first = len(self._measured)
         left = pace.search(predicted) - START_SECONDS  # of the time planned for this point
         log.talk.add(pace.search(predicted) - pace.search())
 
-        def attempt(clients: int) -> Verdict:
+        def spend(seconds: float) -> None:
             nonlocal left
+            log.talk.add(max(0.0, seconds - left))
+            left = max(0.0, left - seconds)
+
+        def attempt(clients: int) -> Verdict:
+            if pace.between and len(trials) % pace.between == 0:
+                light = next(self._turn)
+                spend(light.load(pace.light_seconds, pace.light_warmup).duration)
+                self._light(rig, light, f"{point.name}, between")
             shape, rate = point.shape(clients), point.rate * clients
             load = Load(shape, rate, point.payload, pace.seconds, pace.warmup)
-            log.talk.add(max(0.0, load.duration - left))
-            left = max(0.0, left - load.duration)
+            spend(load.duration)
             label = f"{point.name} {clients:,} clients"
             judge = partial(judged, limit=self.limit)
             sample, seen = self._put(rig, label, load, judge, {"kind": "trial", "point": point.name})
@@ -145,7 +189,8 @@ class Campaign:
         finally:
             knee = knee if knee.low or knee.high else search.knee()
             if trials:
-                self._rows.append(self._row(point, model, knee, trials))
+                self._searched.append(Searched(point, knee, trials, slice(first, len(self._measured))))
+                self._rows.append(self._row(self._searched[-1], self._drifts(model)[-1], model))
                 log.keep(points=self._rows, summary=summary(self._rows))
         log.talk.add(-left)
         log.talk.say(f"{log.name} {said(self._rows[-1])}")
@@ -171,5 +216,3 @@ def said(found: Mapping[str, Any]) -> str:
     there = f"{measured['low']:,} to {measured['high']:,}" if measured["high"] else f"{measured['low']:,}"
     off = f", {error:+.1%}" if error is not None else f" ({measured['end']})"
     return f"{found['point']}: predicted {found['predicted']['value']:,.0f}, measured {there}{off}"
-
-

@@ -77,10 +77,12 @@ def row(
     capacity: Estimate | None,
     knee: Knee,
     trials: Sequence[tuple[Verdict, Figures]],
+    drift: float = 0.0,
 ) -> dict[str, Any]:
     """A point of the grid: predicted, measured, how they differ, and what it looked like at the edge.
 
-    `capacity` is N for the rooms of the measured knee, as the model says it.
+    `capacity` is N for the rooms of the measured knee, as the model says it; `drift` how much dearer light
+    loads were meanwhile than usual, which both contain.
     """
     error = deviation(predicted.value, knee)
     load = point.rate * place(knee)
@@ -92,6 +94,7 @@ def row(
         "predicted": told(predicted),
         "measured": {"low": knee.low, "high": knee.high, "clients": knee.clients, "end": knee.end.value},
         "error": error,
+        "drift": drift,
         "trials": len(trials),
         "passing": edge(trials, Verdict.PASSED, knee.low),
         "failing": edge(trials, Verdict.FAILED, knee.high),
@@ -105,9 +108,7 @@ def place(knee: Knee) -> int:
     return round(knee.clients or knee.low)
 
 
-def edge(
-    trials: Sequence[tuple[Verdict, Figures]], verdict: Verdict, clients: int | None
-) -> Figures | None:
+def edge(trials: Sequence[tuple[Verdict, Figures]], verdict: Verdict, clients: int | None) -> Figures | None:
     """The last trial of that verdict with so many clients."""
     fitting = [one for found, one in trials if found is verdict and one["clients"] == clients]
     return fitting[-1] if fitting else None

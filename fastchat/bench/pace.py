@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
-from fastchat.bench.calibration import lights
 from fastchat.bench.grid import MOST_CLIENTS, Point
 from fastchat.bench.knee import Course
+from fastchat.bench.light import lights
 from fastchat.bench.rig import AROUND, CONNECT
 
 START_SECONDS = 1.0  # a server process from start to end
@@ -31,7 +32,7 @@ class Pace:
     fractions: tuple[float, ...]  # of a curve
     few_lights: bool  # whether half of the calibration loads must do
     patience: int  # how often a sample is taken again that others disturbed
-    again: bool  # whether to calibrate once more at the end, to see how the machine drifted
+    between: int  # trials from one light load to the next while a knee is searched; 0: none
 
     def course(self, predicted: float, most: int = MOST_CLIENTS) -> Course:
         """The search for a knee; it begins far below the prediction, and does not depend on it closely."""
@@ -48,8 +49,12 @@ class Pace:
 
     def search(self, clients: float = USUAL_CLIENTS) -> float:
         """Seconds that the search at one point usually takes."""
-        trials = self.course(clients).typical(1 / self.start)
-        return START_SECONDS + min(self.trials, trials) * self.trial(clients)
+        trials = min(self.trials, self.course(clients).typical(1 / self.start))
+        return START_SECONDS + trials * self.trial(clients) + self.lights(trials) * self.light()
+
+    def lights(self, trials: float) -> int:
+        """Light loads among so many trials."""
+        return ceil(trials / self.between) if self.between else 0
 
     def curve(self, clients: float = USUAL_CLIENTS) -> float:
         return START_SECONDS + len(self.fractions) * self.trial(clients)
@@ -57,15 +62,14 @@ class Pace:
     def total(self, coalescing: bool, points: Sequence[Point], curves: Sequence[Point]) -> float:
         """Seconds that one server usually takes."""
         once = START_SECONDS + len(lights(coalescing, self.few_lights)) * self.light()
-        calibrations = (self.rounds + self.again) * once
-        return calibrations + len(points) * self.search() + len(curves) * self.curve()
+        return self.rounds * once + len(points) * self.search() + len(curves) * self.curve()
 
 
 FULL = Pace(
-    rounds=3, light_seconds=1.5, light_warmup=0.3, seconds=1.8, warmup=0.4, resolution=0.05, start=0.5,
-    trials=30, fractions=FRACTIONS, few_lights=False, patience=3, again=True,
+    rounds=2, light_seconds=1.3, light_warmup=0.3, seconds=1.8, warmup=0.4, resolution=0.05, start=0.5,
+    trials=30, fractions=FRACTIONS, few_lights=False, patience=3, between=2,
 )  # fmt: skip
 QUICK = Pace(
     rounds=1, light_seconds=1.1, light_warmup=0.2, seconds=1.2, warmup=0.4, resolution=0.12, start=0.6,
-    trials=9, fractions=QUICK_FRACTIONS, few_lights=True, patience=0, again=False,
+    trials=9, fractions=QUICK_FRACTIONS, few_lights=True, patience=0, between=0,
 )  # fmt: skip

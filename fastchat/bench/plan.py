@@ -50,6 +50,7 @@ class Plan:
     timeout: float = 30.0  # seconds: to bring all clients in; for stalled readers to catch up
     drain: float | None = None  # seconds to wait for what is under way after the load; None: `timeout`
     poll_us: int | None = None  # microseconds between two looks, 0: block; None: 50 in mode paced, else 0
+    spin: bool = False  # mode paced: look without any pause, so that this core is always equally busy
     outstanding: int = 0  # mode paced: give up when so many messages are under way; 0: two seconds' worth
     admission: bool = False  # connections refused with 101 are counted, not an error
     join: bool = True  # modes pings and idle: enter the rooms

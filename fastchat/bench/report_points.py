@@ -170,7 +170,7 @@ class Calibration:
     coefficients: tuple[tuple[str, Spread], ...]
     residual: float  # median of how far the light loads lie from the fit, as a share
     loads: int
-    drift: float | None  # how much dearer the same loads had become after the run, as a share
+    drift: tuple[float, float] | None  # how much dearer the same loads were at times, from and to, as shares
 
 
 @dataclass(frozen=True, slots=True)

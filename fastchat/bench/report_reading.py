@@ -93,7 +93,7 @@ def calibrations(file: File, notices: list[str]) -> list[Calibration]:
             return None
         found = part["calibration"]
         coefficients = tuple((name, interval(one)) for name, one in found["coefficients"].items())
-        drift = part["drift"]["median"] if part.get("drift") else None
+        drift = (part["drift"]["low"], part["drift"]["high"]) if part.get("drift") else None
         return Calibration(server, coefficients, found["residual"], len(found["loads"]), drift)
 
     return each(file, "servers", list(servers(file).items()), notices, calibration)

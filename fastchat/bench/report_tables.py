@@ -116,7 +116,9 @@ def _knee(knee: Knee) -> Row:
 
 
 def _calibration(one: Calibration) -> Table:
-    drift = "" if one.drift is None else f"; after the run the same loads cost {deviation(one.drift)} more"
+    drift = ""
+    if one.drift is not None:
+        drift = "; at times they cost from {} to {} more".format(*map(deviation, one.drift))
     fit = f"fitted on {one.loads} light loads, {share(one.residual)} off in the median"
     title = f"{one.server}: the model, {fit}{drift}"
     rows = tuple(

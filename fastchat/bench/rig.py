@@ -20,7 +20,6 @@ from fastchat.bench.processes import Place, Running, running
 from fastchat.bench.targets import Target
 from fastchat.capacity import Shape
 
-POLL_US = 50  # the generator looks instead of sleeping: else the server's sends pay for waking it
 TIMEOUT = 5.0  # seconds that deliveries may take after the last message; later ones are lost
 LEAVING = 5.0  # seconds that the server may take to forget all connections
 NO_TIME = 0.95  # of a core: a generator that busy is at its limit
@@ -75,7 +74,7 @@ class ServerRig:
         plan = Plan(
             port=self._server.port, dialect=self._target.dialect, wire=self._target.wire, mode="paced",
             groups=load.shape, publishers=0, rate=load.rate, schedule="poisson", payload=load.payload,
-            seconds=load.seconds, warmup=load.warmup, seed=load.seed, timeout=load.timeout, poll_us=POLL_US,
+            seconds=load.seconds, warmup=load.warmup, seed=load.seed, timeout=load.timeout, spin=True,
         )  # fmt: skip
         readings: list[dict[str, Any]] = []
         looks: list[tuple[float, float | None]] = []  # seconds of the load, CPU seconds of the machine

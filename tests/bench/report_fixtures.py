@@ -141,7 +141,7 @@ def capacity() -> dict[str, Any]:
             "summary": {},
             "replaced": {},
             "failures": [],
-            "drift": {"median": 0.012, "loads": {}},
+            "drift": {"low": -0.03, "high": 0.012},
         }
     return document(
         "capacity",

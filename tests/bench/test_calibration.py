@@ -7,13 +7,16 @@ from random import Random
 
 import pytest
 
-from fastchat.bench.calibration import Calibration, Light, drift, fit, lights, many, one, sample_of, slowness
+from fastchat.bench.calibration import Calibration, fit, sample_of
+from fastchat.bench.drift import drifts
+from fastchat.bench.light import Light, lights, many, one
+from fastchat.bench.stalls import learnt
 from fastchat.capacity import SHAPES, CapacityError, Sample
 from tests.bench.simulated import SimulatedServer
 
 pytestmark = pytest.mark.usefixtures("coarse")
 
-BUSY = range(5, 46)  # per cent of what the server can do
+BUSY = range(5, 66)  # per cent of what the server can do
 
 
 def measured(server: SimulatedServer, rounds: int = 1, few: bool = False) -> list[tuple[Light, Sample]]:
@@ -92,8 +95,17 @@ def test_too_few_loads_are_said() -> None:
 def test_drift_is_what_the_same_work_costs_more() -> None:
     samples = measured(SimulatedServer())
     model = fit(samples, True).model
-    later = [(light, dearer(sample, 1.1)) for light, sample in samples]
-    assert drift(later, model) == pytest.approx(0.1, abs=0.02)
+    half = len(samples) // 2
+    later = [(light, dearer(sample, 1.1)) for light, sample in samples[half - 3 : half + 3]]
+    assert drifts([samples, later, []], model) == pytest.approx([0.0, 0.1, 0.0], abs=0.005)
+
+
+def test_a_load_that_the_model_tells_badly_is_no_drift() -> None:
+    samples = measured(SimulatedServer())
+    model = fit(samples, True).model
+    odd = [(light, dearer(sample, 1.5 if n < 4 else 1.0)) for n, (light, sample) in enumerate(samples)]
+    later = [(light, dearer(sample, 1.2)) for light, sample in odd[:5]]
+    assert drifts([odd, later], model) == pytest.approx([0.0, 0.2], abs=0.01)
 
 
 @pytest.mark.parametrize("coalescing", [True, False])
@@ -111,17 +123,16 @@ def test_a_light_load_says_what_it_is() -> None:
     assert many(250, 8, 3000, 400).load(2.0, 0.5).clients == 2000
 
 
-def test_slow_spells_are_learnt_from_the_p99_of_steady_iterations() -> None:
+def test_stalls_are_learnt_from_p99() -> None:
     model = calibrated(SimulatedServer()).model
-    slower = replace(model, slow=0.2)
-    steady, short = one(1500, 900, 64), many(250, 8, 2_500, 64)
-    told = slower.latency(steady.rate, steady.shape, steady.payload)
-    assert slowness(model, [(steady, told)]) == pytest.approx(0.2, abs=0.02)
-    assert slowness(model, [(steady, told / 2)]) == 0.0  # never quicker than the model says
-    assert slowness(model, [(short, 1.0)]) == 0.0  # one disturbance says nothing
-    assert slower.latency(steady.rate, steady.shape, 64, 0.5) == model.latency(
-        steady.rate, steady.shape, 64, 0.5
-    )
-    assert slower.max_clients(5.0, SHAPES["room"], 100, 0.02).value < model.max_clients(
-        5.0, SHAPES["room"], 100, 0.02
-    ).value
+    still = replace(model, stall=4e-4)
+    late = [
+        (light, still.latency(light.rate, light.shape, light.payload))
+        for light in (one(1500, 900, 64), many(250, 8, 9_000, 64), many(60, 30, 2_500, 400))
+    ]
+    assert learnt(model, late) == pytest.approx(4e-4, rel=0.2)
+    assert learnt(model, [*late, *((light, 10 * p99) for light, p99 in late[:1])]) == learnt(model, late)
+    assert learnt(model, [(light, p99 / 10) for light, p99 in late]) == 0.0  # never quicker than the model
+    assert learnt(model, []) == 0.0
+    teams = SHAPES["teams-5"]
+    assert still.max_clients(5.0, teams, 100, 0.02).value < model.max_clients(5.0, teams, 100, 0.02).value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastchat.bench.calibration import lights
 from fastchat.bench.failure import BenchError
 from fastchat.bench.grid import CURVES, GRID, MOST_CLIENTS, QUICK, QUICK_CURVES, Point, choose, within_reach
+from fastchat.bench.light import lights
 
 
 def test_there_are_24_points() -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("coarse")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pace = replace(FULL, rounds=1, again=True, fractions=(0.4, 0.9, 1.1))
+    pace = replace(FULL, rounds=1, between=1, fractions=(0.4, 0.9, 1.1))
     campaign(SimulatedServer(), [POINT], pace, tmp_path / "capacity.json", [POINT]).run()
     overload(Guarded(), tmp_path / "overload.json", replace(Lengths(), rounds=2)).run()
     return tmp_path
@@ -48,7 +48,7 @@ def test_capacity_and_overload_are_understood(folder: Path) -> None:
     assert knee.predicted.median == written["points"][0]["predicted"]["value"]
     assert knee.error == pytest.approx(written["points"][0]["error"]) and knee.p99
     (calibration,) = found.calibrations
-    assert calibration.drift == pytest.approx(written["drift"]["median"])
+    assert calibration.drift == (written["drift"]["low"], written["drift"]["high"])
     (curve,) = found.curves
     assert [round(trial.rho, 2) for trial in curve.trials] == [0.4, 0.9, 1.1]
     assert [trial.verdict for trial in curve.trials] == ["passed", "passed", "failed"]

@@ -145,7 +145,7 @@ def test_refusals_are_a_rate_and_losses_a_sum() -> None:
 def test_coefficients_and_drift() -> None:
     first, _ = calibrations(file(capacity()), [])
     assert dict(first.coefficients)["a"].median == 12e-6
-    assert (first.loads, first.drift) == (12, 0.012)
+    assert (first.loads, first.drift) == (12, (-0.03, 0.012))
 
 
 @pytest.mark.parametrize("entry", [None, 7, {}, {"failed": ""}, {"failed": "", "sample": {"server_cpu": 0}}])

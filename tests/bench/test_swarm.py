@@ -194,11 +194,11 @@ def test_a_schedule_can_be_repeated() -> None:
     assert samples[0] == samples[1]
 
 
-@pytest.mark.parametrize("poll_us", [0, 50, 2000])
-def test_latency_counts_from_the_intended_time(poll_us: int) -> None:
+@pytest.mark.parametrize("waiting", [{"poll_us": 0}, {"poll_us": 50}, {"poll_us": 2000}, {"spin": True}])
+def test_latency_counts_from_the_intended_time(waiting: dict[str, Any]) -> None:
     """A server that sleeps for 200 ms shows in the latency of all that was due meanwhile, not of one."""
     behaviour = Behaviour(delay=lambda offset: 0.2 * (offset == 20))
-    sample = load(behaviour, PACED, schedule="fixed", seconds=0.5, poll_us=poll_us)
+    sample = load(behaviour, PACED, schedule="fixed", seconds=0.5, **waiting)
     assert sample["last_us"]["max"] > 150_000
     assert sample["last_us"]["mean"] > 20_000  # 40 of 100 waited 100 ms on average
 

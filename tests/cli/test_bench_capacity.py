@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fastchat.bench.calibration import lights
+from fastchat.bench.light import lights
 from fastchat.bench.results import mistakes, schema
 from fastchat.cli import main
 from fastchat.cli.bench import capacity

@@ -23,7 +23,7 @@ from fastchat.bench.overload import Lengths, Overload, beyond
 from fastchat.bench.pace import FULL, QUICK, Pace
 from fastchat.bench.processes import Place
 from fastchat.bench.results import Record
-from fastchat.bench.rig import POLL_US, Rig, admission, is_fastchat, standing
+from fastchat.bench.rig import Rig, admission, is_fastchat, standing
 from fastchat.bench.targets import BUILT_IN, Target
 from fastchat.bench.targets import choose as choose_targets
 from fastchat.cli.bench import prediction, stage
@@ -80,7 +80,7 @@ Exit codes: 0 measured and every frame right, 1 wrong frames, or lost ones under
     "--rounds",
     type=click.IntRange(1, 100),
     metavar="N",
-    help="Rounds of the calibration: 3 by default, 1 with --quick.",
+    help="Rounds of the calibration before the knees: 2 by default, 1 with --quick.",
 )
 @click.option("--quick", is_flag=True, help="A few points and short trials, less than two minutes.")
 @click.option(
@@ -113,7 +113,7 @@ def command(
         "seconds": pace.seconds,
         "warmup": pace.warmup,
         "resolution": pace.resolution,
-        "poll_us": POLL_US,
+        "spin": True,
         "admission": overload,
         "most_clients": min(MOST_CLIENTS, most_connections()),
         "points": [],

@@ -13,7 +13,7 @@ HEAD = (
     "T ms", "CPU", "deliveries/s", "generator",
 )  # fmt: skip
 UNITS = {
-    "a": "per message in", "b": "per send to a member", "b1": "per send and e-fold of sockets",
+    "a": "per message in", "b": "per send to a member", "b1": "per send and 1,000 sockets",
     "c": "per frame", "d": "per byte", "e": "per iteration",
 }  # fmt: skip
 
@@ -31,7 +31,10 @@ def server(name: str, found: Mapping[str, Any], limit_ms: float) -> list[str]:
     if "calibration" in found:
         lines += coefficients(found["calibration"])
     if "drift" in found:
-        lines.append(f"  {found['drift']['median']:+.1%} CPU for the same work at the end of the run")
+        low, high = found["drift"]["low"], found["drift"]["high"]
+        lines.append(
+            f"  {low:+.1%} to {high:+.1%} CPU for the same light loads while knees were searched"
+        )
     if "overload" in found:
         lines += ["", *beyond(found["overload"]), ""]
     rows: Sequence[Mapping[str, Any]] = found.get("points", ())
