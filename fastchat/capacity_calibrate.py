@@ -51,7 +51,7 @@ def calibrate(
     if all(sample.flush is not None for sample in samples) and coalescing:
         flush = [sample.flush or 0.0 for sample in samples]
         rest = [sample.cpu - part for sample, part in zip(samples, flush, strict=True)]
-        regressions = [_Part(flush, ("b", "c", "d", "e", "b1")), _Part(rest, ("a", "e"))]
+        regressions = [_Part(flush, ("b", "c", "d", "e", "b1")), _Part(rest, ("a", "e", "a1"))]
     else:
         cpu = [sample.cpu for sample in samples]
         regressions = [_Part(cpu, NAMES if coalescing else ("a", "b", "d", "b1"))]
@@ -66,19 +66,14 @@ def calibrate(
             values[name] += solution.values[i]
             for j, other in enumerate(names):
                 covariance[NAMES.index(name)][NAMES.index(other)] += solution.covariance[i][j]
-    return Model(
-        values["a"],
-        values["b"],
-        values["c"],
-        values["d"],
-        values["e"],
-        values["b1"],
-        covariance=tuple(tuple(row) for row in covariance),
-        freedom=min(freedom),
-        coalescing=coalescing,
-        overhead=overhead,
-        hold=hold if coalescing else 0.0,
-    )
+    about = {
+        "covariance": covariance,
+        "freedom": min(freedom),
+        "coalescing": coalescing,
+        "overhead": overhead,
+        "hold": hold if coalescing else 0.0,
+    }
+    return Model.from_dict(values | about)
 
 
 def column(samples: Sequence[Sample], name: str) -> list[float]:

@@ -23,6 +23,7 @@ from fastchat.capacity_search import largest_rate, most_clients
 from fastchat.capacity_shape import CapacityError, Part, Rooms, clients, parts
 
 P99 = 0.99
+MEDIAN = 0.5  # percentiles above it are made by stalls too: most deliveries meet none
 
 
 class Estimate(NamedTuple):
@@ -43,6 +44,7 @@ class Model:
     d: float = 0.0  # per byte of a frame
     e: float = 0.0  # per iteration with a flush
     b1: float = 0.0  # more per send for each 1,000 sockets: their state does not stay in the caches
+    a1: float = 0.0  # more per message for each byte of its frame: to read and to take apart
     covariance: tuple[tuple[float, ...], ...] = ()  # in the order of NAMES; empty: the coefficients are exact
     freedom: int = 0  # samples beyond the coefficients; 0 with a covariance: many
     coalescing: bool = True  # one send per member and round; else one per delivery, as threads do
@@ -77,8 +79,8 @@ class Model:
         if not size >= 0:
             raise CapacityError(f"payload of {size} bytes: give 0 or more")
         send = self.b + self.b1 * spread(clients(rooms))
-        frame = self.c + self.d * (size + self.overhead)
-        return Costs(self.a, send, frame, self.e)
+        whole = size + self.overhead
+        return Costs(self.a + self.a1 * whole, send, self.c + self.d * whole, self.e)
 
     def iteration(self, rate: float, rooms: Rooms, size: float = 0.0) -> float:
         """Mean seconds of an iteration with a flush at `rate` messages/s in all; infinite beyond saturation.
@@ -165,10 +167,11 @@ class Model:
 
     def _latency(self, rate: float, where: tuple[Part, ...], costs: Costs, share: float) -> float:
         streams = flows(where, _positive(rate))
+        stall = self.stall if share > MEDIAN else 0.0
         if not self.coalescing:
-            return percentile_queue(costs, streams, share, self.stall)
+            return percentile_queue(costs, streams, share, stall)
         return percentile_coalescing(
-            costs, streams, Flusher(self.flush_sends, self.flush_seconds, self.hold), share, self.stall
+            costs, streams, Flusher(self.flush_sends, self.flush_seconds, self.hold), share, stall
         )
 
     def _busy(self, rate: float, where: tuple[Part, ...], costs: Costs) -> float:
@@ -188,7 +191,8 @@ class Model:
             calls = sends(streams, seconds) + started * fan_out
         frames = messages * fan_out
         dearer = calls * spread(sum(part.rooms * part.members for part in where))
-        return [messages, calls, frames, frames * (size + self.overhead), 1.0, dearer]
+        whole = size + self.overhead
+        return [messages, calls, frames, frames * whole, 1.0, dearer, messages * whole]
 
     def _needed(
         self, rate: float, where: tuple[Part, ...], *, size: float, seconds: float, side: float

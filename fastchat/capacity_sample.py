@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-NAMES = ("a", "b", "c", "d", "e", "b1")
+NAMES = ("a", "b", "c", "d", "e", "b1", "a1")
 MANY_SOCKETS = 1000  # for each so many a send costs b1 more
 
 
@@ -28,7 +28,8 @@ class Sample(NamedTuple):
 def work(sample: Sample) -> tuple[float, ...]:
     """Counts of a sample, in the order of NAMES."""
     dearer = sample.sends * spread(sample.sockets)
-    return (sample.messages, sample.sends, sample.frames, sample.bytes, sample.rounds, dearer)
+    read = sample.messages * sample.bytes / sample.frames if sample.frames else 0.0
+    return (sample.messages, sample.sends, sample.frames, sample.bytes, sample.rounds, dearer, read)
 
 
 def spread(sockets: float) -> float:

@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastchat import capacity
-from fastchat.capacity import SHAPES, CapacityError, Crowd, Group, Model, clients, mixed, one_room, teams
+from fastchat.capacity import (
+    NAMES,
+    SHAPES,
+    CapacityError,
+    Crowd,
+    Group,
+    Model,
+    clients,
+    mixed,
+    one_room,
+    teams,
+)  # fmt: skip
 from fastchat.capacity_search import largest_rate, most_clients
 
 RELAY = Model(a=8e-6, b=4e-6, c=40e-9, d=0.1e-9, e=30e-6, overhead=48)
@@ -116,7 +127,7 @@ def test_a_larger_frame_and_more_sockets_cost_more():
 
 def test_exact_coefficients_have_no_interval_and_uncertain_ones_have_one():
     assert len(set(RELAY.requests_per_second(one_room(300), 100, LIMIT))) <= 3
-    rows = [[0.0] * 6 for _ in range(6)]
+    rows = [[0.0] * len(NAMES) for _ in NAMES]
     rows[1][1] = (0.1 * RELAY.b) ** 2
     unsure = replace(RELAY, covariance=tuple(map(tuple, rows)))
     value, low, high = unsure.max_clients(5, one_room, 100, LIMIT)
@@ -127,7 +138,7 @@ def test_exact_coefficients_have_no_interval_and_uncertain_ones_have_one():
 
 
 def test_the_interval_covers_what_other_coefficients_would_give():
-    rows = [[0.0] * 6 for _ in range(6)]
+    rows = [[0.0] * len(NAMES) for _ in NAMES]
     rows[1][1] = (0.05 * RELAY.b) ** 2
     unsure = replace(RELAY, covariance=tuple(map(tuple, rows)))
     _, low, high = unsure.requests_per_second(one_room(1000), 100, LIMIT)

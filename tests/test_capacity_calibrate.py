@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastchat.capacity import NAMES, CapacityError, Model, Sample, calibrate
 from fastchat.capacity_linear import inverse, least_squares, student
 
-PLANTED = Model(a=9e-6, b=3.6e-6, c=45e-9, d=0.12e-9, e=35e-6, b1=0.3e-6)
+PLANTED = Model(a=9e-6, b=3.6e-6, c=45e-9, d=0.12e-9, e=35e-6, b1=0.3e-6, a1=2e-9)
 # members, messages/s, messages in a round, bytes of a frame
 LOADS = [
     (members, rate, gathered, size)

@@ -14,7 +14,7 @@ from itertools import cycle
 from typing import Any
 
 from fastchat.bench.calibration import Calibration, Measured, fit, sample_of
-from fastchat.bench.drift import drifts
+from fastchat.bench.drift import drifts, evened
 from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
 from fastchat.bench.grid import Point, within_reach
@@ -25,6 +25,8 @@ from fastchat.bench.logbook import Judge, Logbook, Opener
 from fastchat.bench.pace import START_SECONDS, Pace
 from fastchat.bench.rig import Load, Rig, Sample, judged
 from fastchat.capacity import Estimate, Model
+
+EVENED = 3  # fits without the drift that the one before tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Campaign:
             return
         self.log.guarded("the grid", partial(self._grid, calibration.model))
         if self.pace.between and self._searched:
-            calibration = self._again() or calibration
+            calibration = self._again(calibration.model) or calibration
         for point in self.curves:
             self.log.guarded(f"curve of {point.name}", partial(self._curve, point, calibration.model))
 
@@ -77,23 +79,28 @@ class Campaign:
                     for light in chosen:
                         self._light(rig, light, f"calibration {number + 1}")
 
-        return self._fitted() if self.log.guarded("calibration", act) else None
+        return self._fitted(self._measured) if self.log.guarded("calibration", act) else None
 
-    def _fitted(self) -> Calibration | None:
+    def _fitted(self, measured: Sequence[Measured]) -> Calibration | None:
         found: list[Calibration] = []
 
         def act() -> None:
-            found.append(fit(self._measured, self.coalescing, self._late))
+            found.append(fit(measured, self.coalescing, self._late))
             self.log.keep(calibration=found[0].to_json())
 
         return found[0] if self.log.guarded("calibration", act) else None
 
-    def _again(self) -> Calibration | None:
-        """The model from all light loads, and the rows as it predicts them."""
-        found = self._fitted()
+    def _again(self, model: Model) -> Calibration | None:
+        """The model from all light loads, without the drift of their times, and what it predicts."""
+        found = None
+        for _ in range(EVENED):
+            found = self._fitted(evened(self._times, drifts(self._times, model)))
+            if found is None:
+                return None
+            model = found.model
         if found is not None:
             self.log.talk.say(f"{self.log.name}: fitted on {len(self._measured)} samples of light loads")
-            moved = self._drifts(found.model)
+            moved = self._drifts(model)
             self._rows = [self._row(*one, found.model) for one in zip(self._searched, moved, strict=True)]
             drift = {"low": min(moved), "high": max(moved)}
             self.log.keep(points=self._rows, summary=summary(self._rows), drift=drift)
@@ -138,11 +145,15 @@ class Campaign:
             self._predictions[point] = found
         return self._predictions[point].value
 
+    @property
+    def _times(self) -> list[Sequence[Measured]]:
+        """The light loads before all searches, and during each."""
+        before = self._measured[: self._searched[0].lights.start]
+        return [before, *(self._measured[one.lights] for one in self._searched)]
+
     def _drifts(self, model: Model) -> list[float]:
         """How much dearer everything was while each knee was searched."""
-        before = self._measured[: self._searched[0].lights.start]
-        times = [before, *(self._measured[one.lights] for one in self._searched)]
-        return drifts(times, model)[1:]
+        return drifts(self._times, model)[1:]
 
     def _row(self, found: Searched, drift: float, model: Model) -> dict[str, Any]:
         """What the model says of a knee, with the prices of that time."""

@@ -20,7 +20,7 @@ POLISHES = 10  # it stands still after a few
 
 
 def drifts(times: Sequence[Sequence[Measured]], model: Model) -> list[float]:
-    """For each time, by its samples, how much dearer than the model says all was: 0.05 is 5 %; 0 without any."""
+    """How much dearer than by the model all was at each time: 0.05 is 5 %. A time without samples says 0."""
     logs = [[(light, log(1.0 + residual(one, model))) for light, one in samples] for samples in times]
     of_light: Mapping[Light, float] = {}
     of_time = [0.0] * len(logs)
@@ -32,6 +32,15 @@ def drifts(times: Sequence[Sequence[Measured]], model: Model) -> list[float]:
         ]
     level = median(of_light.values()) if of_light else 0.0
     return [exp(one + level) - 1.0 if samples else 0.0 for one, samples in zip(of_time, logs, strict=True)]
+
+
+def evened(times: Sequence[Sequence[Measured]], drift: Sequence[float]) -> list[Measured]:
+    """All samples with the CPU seconds that they would have taken at usual prices."""
+    return [
+        (light, one._replace(cpu=one.cpu / (1.0 + dearer), flush=one.flush and one.flush / (1.0 + dearer)))
+        for samples, dearer in zip(times, drift, strict=True)
+        for light, one in samples
+    ]
 
 
 def _of_lights(

@@ -67,7 +67,7 @@ class Pace:
 
 FULL = Pace(
     rounds=2, light_seconds=1.3, light_warmup=0.3, seconds=1.8, warmup=0.4, resolution=0.05, start=0.5,
-    trials=30, fractions=FRACTIONS, few_lights=False, patience=3, between=2,
+    trials=30, fractions=FRACTIONS, few_lights=False, patience=3, between=1,
 )  # fmt: skip
 QUICK = Pace(
     rounds=1, light_seconds=1.1, light_warmup=0.2, seconds=1.2, warmup=0.4, resolution=0.12, start=0.6,

@@ -13,8 +13,8 @@ HEAD = (
     "T ms", "CPU", "deliveries/s", "generator",
 )  # fmt: skip
 UNITS = {
-    "a": "per message in", "b": "per send to a member", "b1": "per send and 1,000 sockets",
-    "c": "per frame", "d": "per byte", "e": "per iteration",
+    "a": "per message in", "a1": "per byte of a message in", "b": "per send to a member",
+    "b1": "per send and 1,000 sockets", "c": "per frame", "d": "per byte of a frame", "e": "per iteration",
 }  # fmt: skip
 
 
