@@ -8,6 +8,7 @@ read during a round waits for the next one. Rooms are served in the order of the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from random import Random
 from typing import NamedTuple
 
@@ -51,6 +52,30 @@ def arrivals(
     return found
 
 
+class Stalls:
+    """The machine stands still so often a second, at random, for an exponential time."""
+
+    def __init__(self, rate: float, mean: float, random: Random) -> None:
+        self._rate = rate
+        self._mean = mean
+        self._random = random
+        self._next = random.expovariate(rate) if rate else inf
+
+    def worked(self, now: float) -> float:
+        """When work is done that would be at `now`."""
+        while self._next <= now:
+            now += self._random.expovariate(1.0 / self._mean)
+            self._next += self._random.expovariate(self._rate)
+        return now
+
+    def rested(self, now: float) -> float:
+        """When a server that slept until `now` goes on."""
+        while self._next <= now:
+            now = max(now, self._next + self._random.expovariate(1.0 / self._mean))
+            self._next += self._random.expovariate(self._rate)
+        return now
+
+
 def relay(
     costs: Costs,
     parts: Sequence[tuple[int, int]],
@@ -62,11 +87,14 @@ def relay(
     flush_seconds: float = 0.002,
     warm: float = 0.2,
     looks: int = 5,
+    stalls: tuple[float, float] = (0.0, 0.0),
 ) -> Seen:
     """Serve `count` messages; the first part `warm` of them does not count.
 
-    One of `looks` deliveries is looked at, so that rooms count by their deliveries.
+    One of `looks` deliveries is looked at, so that rooms count by their deliveries. `stalls`: so many a
+    second, so long on average.
     """
+    still = Stalls(*stalls, Random(seed + 1))
     random = Random(seed)
     sizes = [size for rooms, size in parts for _ in range(rooms)]
     queue = arrivals(parts, rate, count, random)
@@ -80,14 +108,14 @@ def relay(
     skipped = queue[int(warm * count)][0]
     while at < count or pending or todo:
         if not pending and not todo and queue[at][0] > now:
-            now = queue[at][0]
+            now = still.rested(queue[at][0])
         begin = now
         end = at
         while end < count and queue[end][0] <= begin:
             end += 1
         for arrived, room in queue[at:end]:
             pending.setdefault(room, []).append(arrived)
-        now += (end - at) * costs.a
+        now = still.worked(now + (end - at) * costs.a)
         busy += (end - at) * costs.a
         at = end
         if not todo:
@@ -108,7 +136,7 @@ def relay(
                 if arrived >= skipped:
                     for _ in range(-(-step // looks)):
                         latencies.append(now + random.randint(1, step) * each - arrived)
-            now += step * each
+            now = still.worked(now + step * each)
             busy += step * each
             sends += step
             frames += step * len(waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -59,6 +60,29 @@ def test_percentiles_are_those_of_the_relay(name, rate, half, tail):
     seen = relay_events.relay(COSTS, shape, rate, count, looks=looks)
     assert RELAY.latency(rate, shape, 0, 0.5) == pytest.approx(seen.percentile(0.5), rel=half)
     assert RELAY.latency(rate, shape, 0, 0.99) == pytest.approx(seen.percentile(0.99), rel=tail)
+
+
+STALLS = (1000.0, 0.0002)  # a second, seconds on average: many and short, as the formula takes them to be
+STALLED = (
+    ("one large room", 4500, 0.1),
+    ("teams of 5", 28_000, 0.3),
+    ("many teams of 50", 25_000, 0.1),
+    ("mixed with a large hall", 8000, 0.12),
+)
+
+
+@pytest.mark.parametrize("name, rate, tail", STALLED)
+def test_p99_of_a_machine_that_stands_still_now_and_then(name, rate, tail):
+    """Lost time as such is in the prices, as what was measured has it; how it comes is in `stall`."""
+    shape = SHAPES[name]
+    often, long = STALLS
+    bare = RELAY.dearer(often * long / (1 - often * long))
+    model = replace(bare, stall=2 * often * long * long)  # E X^2 of an exponential time
+    seen = relay_events.relay(COSTS, shape, rate, 5 * rate, looks=50, stalls=STALLS).percentile(0.99)
+    found = model.latency(rate, shape, 0, 0.99)
+    assert found == pytest.approx(seen, rel=tail)
+    assert bare.latency(rate, shape, 0, 0.99) < found < 1.02 * seen
+    assert model.latency(rate, shape, 0, 0.5) == bare.latency(rate, shape, 0, 0.5)
 
 
 LENGTHS = [("one room", 2000), ("one large room", 4500), ("teams of 50", 15_000)]

@@ -77,7 +77,7 @@ def clients(file: File, found: Sequence[Knee], picture: bool) -> str:
     lines = [
         f"With {PAYLOAD} bytes a message and p99 <= {limit:g} ms ({file.provenance}):",
         "",
-        *markdown(("clients", "predicted from light load", "measured"), rows),
+        *markdown(("clients", "predicted from light loads", "measured"), rows),
         "",
         f"{verdict(found, SERVER)}.",
     ]

@@ -9,6 +9,7 @@ cdef enum:
     SPAN_LIMIT = 1 << 20  # messages from the oldest that is under way to the newest
     CODES = 16  # different codes of ERROR that are told apart
     EVENTS = 1024
+    LOOK = 20000  # nanoseconds: a look that found nothing and took longer was interrupted
     AT_ONCE = 256  # clients that are connecting at the same time
     BATCH = 64  # messages that are due at once and go out before the next look at the sockets
     MOST_OPENING = 4096  # bytes before a step of the opening is through

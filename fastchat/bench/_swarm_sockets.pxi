@@ -239,7 +239,7 @@ cdef void wait_events(swarm_t *s, uint64_t until) noexcept nogil:
     s.now = nanoseconds(CLOCK_MONOTONIC)
     s.more = n == EVENTS
     if s.spin and not n:
-        s.idle += s.now - looked
+        s.idle += min(s.now - looked, <uint64_t>LOOK)
     for i in range(n):
         serve_client(s, &s.all[<uint32_t>events[i].data.u64], events[i].events)
         if s.failed_hard:

@@ -6,7 +6,7 @@ lies far from the fit is left out, and said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, TypeAlias
@@ -70,6 +70,12 @@ def sample_of(measured: Mapping[str, Any]) -> Sample:
     return counted(measured["counters"]) if measured["counters"] else observed(measured)
 
 
+def tells(sample: Sample) -> bool:
+    """Whether a sample is one: a flush is told by the clock, and others may have had the core in it."""
+    done = sample.messages and sample.sends and sample.frames and sample.cpu > 0.0
+    return bool(done and (sample.flush is None or sample.flush < sample.cpu))
+
+
 def fit(measured: Sequence[Measured], coalescing: bool, late: Late = ()) -> Calibration:
     """Fit the model. Raises CapacityError where the samples do not determine it."""
     beside = overhead(measured)
@@ -95,7 +101,15 @@ def fit(measured: Sequence[Measured], coalescing: bool, late: Late = ()) -> Cali
         )
         for light, sample in chosen.items()
     )
-    return Calibration(replace(model, stall=learnt(model, late)), tuple(rows))
+    model = replace(model, stall=learnt(model, late))
+    return Calibration(_by_loads(model, len(measured), chosen), tuple(rows))
+
+
+def _by_loads(model: Model, samples: int, loads: Sized) -> Model:
+    """The model with the intervals of so many loads: repeats of one miss the truth in the same direction."""
+    repeats, names = samples / len(loads), len(model.coefficients())
+    rows = tuple(tuple(repeats * value for value in row) for row in model.covariance)
+    return replace(model, covariance=rows, freedom=max(1, len(loads) - names))
 
 
 def overhead(measured: Sequence[Measured]) -> float:

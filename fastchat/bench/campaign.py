@@ -13,7 +13,7 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from fastchat.bench.calibration import Calibration, Measured, fit, sample_of
+from fastchat.bench.calibration import Calibration, Measured, fit, sample_of, tells
 from fastchat.bench.drift import drifts, evened
 from fastchat.bench.failure import BenchError
 from fastchat.bench.findings import Figures, disturbed, modelled, place, row, summary
@@ -55,7 +55,7 @@ class Campaign:
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _measured: list[Measured] = field(default_factory=list)
     _late: list[tuple[Light, float]] = field(default_factory=list)
-    _turn: Iterator[Light] = iter(())
+    _turn: Iterator[Light] = field(default_factory=lambda: iter(()))
 
     def run(self) -> None:
         """Do it all. What fails costs its own part only; Ctrl-C keeps what is there."""
@@ -79,32 +79,40 @@ class Campaign:
                     for light in chosen:
                         self._light(rig, light, f"calibration {number + 1}")
 
-        return self._fitted(self._measured) if self.log.guarded("calibration", act) else None
-
-    def _fitted(self, measured: Sequence[Measured]) -> Calibration | None:
         found: list[Calibration] = []
 
-        def act() -> None:
-            found.append(fit(measured, self.coalescing, self._late))
+        def fitted() -> None:
+            act()
+            found.append(fit(self._measured, self.coalescing, self._late))
             self.log.keep(calibration=found[0].to_json())
 
-        return found[0] if self.log.guarded("calibration", act) else None
+        return found[0] if self.log.guarded("calibration", fitted) else None
 
     def _again(self, model: Model) -> Calibration | None:
         """The model from all light loads, without the drift of their times, and what it predicts."""
-        found = None
-        for _ in range(EVENED):
-            found = self._fitted(evened(self._times, drifts(self._times, model)))
-            if found is None:
-                return None
-            model = found.model
-        if found is not None:
-            self.log.talk.say(f"{self.log.name}: fitted on {len(self._measured)} samples of light loads")
-            moved = self._drifts(model)
-            self._rows = [self._row(*one, found.model) for one in zip(self._searched, moved, strict=True)]
+        times, found = self._times, []
+        self.log.talk.say(f"{self.log.name}: fitting on {sum(map(len, times))} samples of light loads")
+
+        def act() -> None:
+            known = model
+            for _ in range(EVENED):
+                found.append(fit(evened(times, drifts(times, known)), self.coalescing, self._late))
+                known = found[-1].model
+            moved = self._drifts(known)
+            self._rows = [self._row(*one, known) for one in zip(self._searched, moved, strict=True)]
             drift = {"low": min(moved), "high": max(moved)}
-            self.log.keep(points=self._rows, summary=summary(self._rows), drift=drift)
-        return found
+            self.log.keep(
+                calibration=found[-1].to_json(), points=self._rows, summary=summary(self._rows), drift=drift
+            )
+
+        return found[-1] if self.log.guarded("the fit on all light loads", act) else None
+
+    def _between(self, rig: Rig, what: str) -> None:
+        """One of the light loads between trials; the search goes on without it where it fails."""
+        try:
+            self._light(rig, next(self._turn), what)
+        except BenchError as error:
+            self.log.talk.say(f"{self.log.name} {error}: left out")
 
     def _light(self, rig: Rig, light: Light, what: str) -> None:
         """One light load, for the calibration."""
@@ -113,7 +121,11 @@ class Campaign:
         sample, seen = self._put(rig, label, load, None, {"kind": "calibration", "light": light.name})
         if self.coalescing and not sample["counters"]:
             raise BenchError(f"{label}: no readings of /capacity in the window; make it longer")
-        self._measured.append((light, sample_of(sample)))
+        one = sample_of(sample)
+        if not tells(one):
+            self.log.talk.say(f"{self.log.name} {label}: nothing relayed, or others had the core; left out")
+            return
+        self._measured.append((light, one))
         if not (seen["saturated"] or disturbed(seen) or wrong(sample)):
             self._late.append((light, seen["p99_ms"] / 1000))
 
@@ -162,7 +174,8 @@ class Campaign:
         shape = point.shape(clients) if clients else ()
         predicted = now.max_clients(point.rate, point.shape, point.payload, self.limit)
         capacity = now.requests_per_second(shape, point.payload, self.limit) if shape else None
-        return row(point, predicted, capacity, found.knee, found.trials, drift)
+        before = self._predictions[point].value
+        return row(point, predicted, capacity, found.knee, found.trials, drift, before)
 
     def _knee(self, point: Point, model: Model) -> None:
         """Search one knee. The row is kept even when the search ends early."""
@@ -180,9 +193,8 @@ class Campaign:
 
         def attempt(clients: int) -> Verdict:
             if pace.between and len(trials) % pace.between == 0:
-                light = next(self._turn)
-                spend(light.load(pace.light_seconds, pace.light_warmup).duration)
-                self._light(rig, light, f"{point.name}, between")
+                spend(pace.light())
+                self._between(rig, f"{point.name}, between")
             shape, rate = point.shape(clients), point.rate * clients
             load = Load(shape, rate, point.payload, pace.seconds, pace.warmup)
             spend(load.duration)
@@ -207,7 +219,8 @@ class Campaign:
         log.talk.say(f"{log.name} {said(self._rows[-1])}")
 
     def _curve(self, point: Point, model: Model) -> None:
-        """Loads from a fifth of N to beyond it, on the rooms of the predicted knee."""
+        """Loads from a fifth of N to beyond it, on the rooms of the predicted knee, at the last prices."""
+        model = model.dearer(self._rows[-1]["drift"]) if self._rows else model
         shape = point.shape(round(self._predicted(model, point)))
         capacity = model.requests_per_second(shape, point.payload, self.limit).value
         with self.opened() as rig:

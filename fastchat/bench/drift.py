@@ -35,10 +35,12 @@ def drifts(times: Sequence[Sequence[Measured]], model: Model) -> list[float]:
 
 
 def evened(times: Sequence[Sequence[Measured]], drift: Sequence[float]) -> list[Measured]:
-    """All samples with the CPU seconds that they would have taken at usual prices."""
+    """All samples with the CPU seconds that they would have taken at the usual, the middle prices."""
+    usual = median(dearer for samples, dearer in zip(times, drift, strict=True) for _ in samples)
     return [
-        (light, one._replace(cpu=one.cpu / (1.0 + dearer), flush=one.flush and one.flush / (1.0 + dearer)))
+        (light, one._replace(cpu=one.cpu / factor, flush=one.flush and one.flush / factor))
         for samples, dearer in zip(times, drift, strict=True)
+        for factor in ((1.0 + dearer) / (1.0 + usual),)
         for light, one in samples
     ]
 

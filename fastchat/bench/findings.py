@@ -78,11 +78,12 @@ def row(
     knee: Knee,
     trials: Sequence[tuple[Verdict, Figures]],
     drift: float = 0.0,
+    beforehand: float | None = None,
 ) -> dict[str, Any]:
     """A point of the grid: predicted, measured, how they differ, and what it looked like at the edge.
 
     `capacity` is N for the rooms of the measured knee, as the model says it; `drift` how much dearer light
-    loads were meanwhile than usual, which both contain.
+    loads were meanwhile than usual, which both contain; `beforehand` what was predicted before the search.
     """
     error = deviation(predicted.value, knee)
     load = point.rate * place(knee)
@@ -92,6 +93,7 @@ def row(
         "rate": point.rate,
         "payload": point.payload,
         "predicted": told(predicted),
+        "beforehand": None if beforehand is None else finite(beforehand),
         "measured": {"low": knee.low, "high": knee.high, "clients": knee.clients, "end": knee.end.value},
         "error": error,
         "drift": drift,
@@ -117,11 +119,14 @@ def edge(trials: Sequence[tuple[Verdict, Figures]], verdict: Verdict, clients: i
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How well the predictions fit. Points without a knee are counted by the reason."""
     errors = [row["error"] for row in rows if row["error"] is not None]
+    known = [row for row in rows if row["error"] is not None and row.get("beforehand") is not None]
+    before = [row["beforehand"] / row["measured"]["clients"] - 1 for row in known]
     return {
         "points": len(rows),
         "measured": len(errors),
         "within_10": sum(abs(error) <= CLOSE for error in errors),
         "within_20": sum(abs(error) <= FAIR for error in errors),
+        "within_10_beforehand": sum(abs(error) <= CLOSE for error in before),
         "median_error": median(errors) if errors else None,
         "median_deviation": median(map(abs, errors)) if errors else None,
         "ends": {end.value: sum(row["measured"]["end"] == end.value for row in rows) for end in End},

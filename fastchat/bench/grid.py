@@ -1,6 +1,6 @@
 """The points at which the model is tested: how often each client speaks, how much, and in which rooms.
 
-Invariant: no point has the payload, or the teams, of a load that the model was fitted on (`calibration`).
+Invariant: no point has the payload, or the teams, of a load that the model was fitted on (`light`).
 """
 
 from __future__ import annotations

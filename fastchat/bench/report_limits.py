@@ -27,7 +27,7 @@ def knees(found: Sequence[Knee]) -> Figure | None:
     if not servers:
         return None
     made, axes = figure(5.6, 1, len(servers))
-    made.suptitle("The knee: predicted from light load, then measured", x=0.01, ha="left", weight="bold")
+    made.suptitle("The knee: predicted from light loads, and measured", x=0.01, ha="left", weight="bold")
     for axis, server in zip(axes, servers, strict=True):
         total = sum(knee.server == server for knee in found)
         _knees(axis, [knee for knee in measured if knee.server == server], server, total)

@@ -77,7 +77,8 @@ SECTIONS = (
         "The knee is the largest number of clients at which 99 % of the offered messages are achieved and"
         " p99 is within the limit, found by bisection, each failure confirmed by two of three trials; its"
         " bracket is drawn where it is wider than the marker. The prediction comes from light loads with"
-        " other rooms and payloads.",
+        " other teams and payloads. They go on between the trials of a search, and what they cost"
+        " meanwhile is in its prediction; no trial is.",
         tables.knees,
     ),
     Section(

@@ -21,7 +21,7 @@ from fastchat.bench.targets import Target
 from fastchat.capacity import Shape
 
 TIMEOUT = 5.0  # seconds that deliveries may take after the last message; later ones are lost
-LEAVING = 5.0  # seconds that the server may take to forget all connections
+LEAVING = 30.0  # seconds that the server may take to forget all connections: thousands of threads need some
 NO_TIME = 0.95  # of a core: a generator that busy is at its limit
 EDGE = 0.1  # seconds: so far from the window's edge a reading is still one of the steady load
 CONNECT = 1.2e-4  # seconds a connection takes, there and away again: for the time that is left
@@ -74,7 +74,8 @@ class ServerRig:
         plan = Plan(
             port=self._server.port, dialect=self._target.dialect, wire=self._target.wire, mode="paced",
             groups=load.shape, publishers=0, rate=load.rate, schedule="poisson", payload=load.payload,
-            seconds=load.seconds, warmup=load.warmup, seed=load.seed, timeout=load.timeout, spin=True,
+            seconds=load.seconds, warmup=load.warmup, seed=load.seed, timeout=load.timeout,
+            spin=self._place.cores.pinned,
         )  # fmt: skip
         readings: list[dict[str, Any]] = []
         looks: list[tuple[float, float | None]] = []  # seconds of the load, CPU seconds of the machine

@@ -4,6 +4,8 @@ Neighbours on the same host, the hypervisor, interrupts, collections of garbage:
 a message, all of it delays some. `Model.stall` sums it up as a variance per second, and near the knee, where
 what was left undone is made up for slowly, it decides (docs/LOAD_MODEL.md, "Stalls").
 
+Loads of short iterations are not asked: there p99 is the wait of a flush that was held back in vain.
+
 Invariant: never negative; a load that the bare model already explains says 0.
 """
 
@@ -17,6 +19,7 @@ from statistics import median
 from fastchat.bench.light import Light
 from fastchat.capacity import Model
 
+STEADY = 0.0025  # seconds that an iteration must last: more than flush_budget_ms
 LEAST, MOST = 1e-6, 1e-2  # seconds, within which it is looked for
 HALVINGS = 6  # of that, as factors: to a sixth
 
@@ -29,7 +32,11 @@ def learnt(model: Model, late: Sequence[tuple[Light, float]]) -> float:
     repeats: dict[Light, list[float]] = {}
     for light, seconds in late:
         repeats.setdefault(light, []).append(seconds)
-    found = [_stall(model, light, median(seconds)) for light, seconds in repeats.items()]
+    found = [
+        _stall(model, light, median(seconds))
+        for light, seconds in repeats.items()
+        if not model.coalescing or model.iteration(light.rate, light.shape, light.payload) >= STEADY
+    ]
     return median(found) if found else 0.0
 
 

@@ -72,8 +72,8 @@ def connect(session: Session, command: Connect, now: int) -> None:
     if claim.old is not None:
         hub.resumes.revoke(claim.old)
         claim.old.bye(Code.REPLACED, "your name was taken over with your secret", now)
-    elif command.resume is not None:
-        hub.resumes.forget(command.resume)
+    elif claim.shown is not None:
+        hub.resumes.forget(claim.shown)
     user = hub.users.seat(session, claim.name)
     hub.blocks.add(user, claim.blocks)
     secret = hub.resumes.issue(session, claim.shown)

@@ -167,6 +167,8 @@ class Session:
 
     def malformed(self, refusal: ProtocolError, now: int) -> None:
         """Answer what was not even a msgpack value; the third of them ends the connection."""
+        if self.former and self.phase is Phase.LIVE:
+            self.hub.resumes.heard(self)
         self._refused(None, refusal, now)
 
     def refuse(self, refusal: ProtocolError, now: int) -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from fastchat.bench.calibration import Calibration, fit, sample_of
+from fastchat.bench.calibration import Calibration, fit, sample_of, tells
 from fastchat.bench.drift import drifts
 from fastchat.bench.light import Light, lights, many, one
 from fastchat.bench.stalls import learnt
@@ -113,7 +113,7 @@ def test_the_loads_are_light_and_unlike_each_other(coalescing: bool) -> None:
     model = calibrated(SimulatedServer(coalescing=coalescing)).model
     for light in lights(coalescing):
         used = 100 * model.utilisation(light.rate, light.shape, light.payload, 0.02)
-        assert round(used) in BUSY or used < 5, (light.name, used)
+        assert used < max(BUSY), (light.name, used)
     assert len(set(lights(coalescing))) == len(lights(coalescing))
     assert set(lights(coalescing, few=True)) <= set(lights(coalescing))
 
@@ -123,16 +123,33 @@ def test_a_light_load_says_what_it_is() -> None:
     assert many(250, 8, 3000, 400).load(2.0, 0.5).clients == 2000
 
 
+def test_repeats_of_a_load_do_not_narrow_the_intervals() -> None:
+    random = Random(3)
+    samples = measured(SimulatedServer(), rounds=6)
+    odd = {light: random.gauss(1.0, 0.05) for light in lights(True)}  # the model's own misfit
+    wrong = [(light, dearer(sample, odd[light])) for light, sample in samples]
+    few, many_ = (fit(wrong[: len(odd) * n], True).model.coefficients()["b"] for n in (1, 6))
+    assert many_.high - many_.low == pytest.approx(few.high - few.low, rel=0.3)
+
+
+def test_a_sample_in_which_others_had_the_core_tells_nothing() -> None:
+    _, sample = measured(SimulatedServer())[0]
+    assert tells(sample)
+    assert not tells(sample._replace(flush=sample.cpu))
+    assert not any(tells(sample._replace(**{name: 0})) for name in ("cpu", "messages", "sends", "frames"))
+
+
 def test_stalls_are_learnt_from_p99() -> None:
     model = calibrated(SimulatedServer()).model
     still = replace(model, stall=4e-4)
     late = [
         (light, still.latency(light.rate, light.shape, light.payload))
-        for light in (one(1500, 900, 64), many(250, 8, 9_000, 64), many(60, 30, 2_500, 400))
+        for light in (one(1500, 900, 64), one(800, 2_500, 400), one(600, 6_200, 64))
     ]
     assert learnt(model, late) == pytest.approx(4e-4, rel=0.2)
     assert learnt(model, [*late, *((light, 10 * p99) for light, p99 in late[:1])]) == learnt(model, late)
     assert learnt(model, [(light, p99 / 10) for light, p99 in late]) == 0.0  # never quicker than the model
     assert learnt(model, []) == 0.0
+    assert learnt(model, [(many(250, 8, 9_000, 64), 0.002)]) == 0.0  # a flush held back in vain, no stall
     teams = SHAPES["teams-5"]
     assert still.max_clients(5.0, teams, 100, 0.02).value < model.max_clients(5.0, teams, 100, 0.02).value

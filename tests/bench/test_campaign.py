@@ -126,6 +126,52 @@ def test_the_light_loads_between_are_other_than_the_trials_and_say_so() -> None:
     assert sum(repeats.values()) == len(lights(True)) + kinds.count("calibration")
 
 
+class Mute(SimulatedServer):
+    """Nothing was relayed in every third load, as far as its counters say."""
+
+    def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+        sample = super().put(load, listen)
+        if len(self.loads) % 3 == 0:
+            sample["counters"] |= {"publishes": 0, "sends": 0, "deliveries": 0, "cpu_seconds": 0.0}
+        return sample
+
+
+def test_a_light_load_that_tells_nothing_costs_nothing_else() -> None:
+    run = campaign(Mute(), choose(["room-r5-*"]), replace(FULL, rounds=2))
+    run.run()
+    assert found(run)["failures"] == [] and found(run)["summary"]["within_10"] == 2
+    talk = run.log.talk
+    assert isinstance(talk, Silent) and any("left out" in text for text in talk.said)
+
+
+def test_a_server_that_dies_between_trials_keeps_what_was_found() -> None:
+    server = SimulatedServer(dies_after=len(lights(True)) + 7)
+    run = campaign(server, choose(["room-r5-*"]), replace(FULL, rounds=1))
+    run.run()
+    assert [row["point"] for row in found(run)["points"]] == ["room-r5-100B"]
+    assert found(run)["points"][0]["measured"]["end"] == "cut short"
+    assert any("died in the middle" in text for text in found(run)["failures"])
+
+
+def test_no_trial_is_in_a_prediction() -> None:
+    class Dearer(SimulatedServer):
+        """The loads of the grid, told by their payloads, take twice the CPU time."""
+
+        def put(self, load: Any, listen: Any = None) -> dict[str, Any]:
+            sample = super().put(load, listen)
+            if load.payload in (100, 1000):
+                sample["server_cpu"] *= 2
+                sample["counters"]["cpu_seconds"] *= 2
+                sample["counters"]["flush_seconds"] *= 2
+            return sample
+
+    runs = [campaign(server, choose(["room-r5-*"]), FULL) for server in (SimulatedServer(), Dearer())]
+    for run in runs:
+        run.run()
+    told = [[row["predicted"]["value"] for row in found(run)["points"]] for run in runs]
+    assert told[0] == told[1]
+
+
 def test_a_server_that_sends_each_delivery_apart_has_a_model_of_its_own() -> None:
     run = campaign(SimulatedServer(coalescing=False), choose(["*-r5-*"]), ONCE)
     run.run()

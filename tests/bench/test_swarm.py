@@ -201,6 +201,8 @@ def test_latency_counts_from_the_intended_time(waiting: dict[str, Any]) -> None:
     sample = load(behaviour, PACED, schedule="fixed", seconds=0.5, **waiting)
     assert sample["last_us"]["max"] > 150_000
     assert sample["last_us"]["mean"] > 20_000  # 40 of 100 waited 100 ms on average
+    if "spin" in waiting:
+        assert sample["own_cpu"] > 0.5 * sample["seconds"] and sample["busy"] < 0.5 * sample["own_cpu"]
 
 
 def test_refusals_under_admission_are_no_error_and_all_else_stays_strict() -> None:

@@ -30,6 +30,7 @@ from fastchat.cli.bench import prediction, stage
 from fastchat.cli.bench.progress import clock_time
 
 DEFAULT = "fastchat"
+KEPT = {"fastchat", "threaded"}  # what a run must have measured to go into bench_results/
 WRONG, NOT_MEASURED = 1, 3
 FAULTS = ("corrupt", "duplicate", "order")  # never right, however overloaded a server is
 
@@ -42,7 +43,8 @@ Examples:
 
 \b
 predicted: the largest C with r x C <= N, where N is what the model says can be processed within the limit.
-           Its coefficients come from light loads on other rooms and payloads than those measured here
+           Its coefficients come from light loads on other teams and payloads than those measured here; they
+           go on between the trials, and what they cost meanwhile is in the prediction (drift), no trial is
 measured:  the largest C at which 99 % of the offered load arrives and p99 is within the limit, as a bracket.
            A number of clients is given up only when two of three trials fail
 rho:       r x C / N at the measured knee, 1 where the model is right
@@ -113,7 +115,7 @@ def command(
         "seconds": pace.seconds,
         "warmup": pace.warmup,
         "resolution": pace.resolution,
-        "spin": True,
+        "spin": here.cores.pinned,
         "admission": overload,
         "most_clients": min(MOST_CLIENTS, most_connections()),
         "points": [],
@@ -131,7 +133,7 @@ def command(
         sweeps = () if points or not curves else QUICK_CURVES if quick else CURVES
         about["points"] = [point.name for point in where]
         usual = not (quick or points or rounds or limit_ms != LIMIT_MS or not curves)
-        kept = stage.record("capacity", about, out, complete=usual and len(targets) > 1)
+        kept = stage.record("capacity", about, out, complete=usual and KEPT <= {one.name for one in targets})
         stage.warn_unkept(kept)
         stopped = measured(targets, kept, here, pace, where, sweeps, limit_ms / 1e3)
     click.echo(json.dumps(kept.document) if as_json else prediction.text(kept.document))

@@ -108,6 +108,7 @@ def command(
     }
     complete = not (quick or servers or members or mode or rounds or payload != 100 or deliveries != PACED)
     kept = stage.record("compare", about, out, complete=complete, peers=stage.versions(targets))
+    stage.warn_unkept(kept)
     kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
     planned = sum(seconds(point, lengths) for _, point, _ in turns(targets, where, many))
     line = stage.progress(planned)

@@ -72,6 +72,7 @@ def command(
     about["bounds"] = {name: {"most": most, "by": by} for name, (most, by) in bounds.items()}
     complete = not (quick or servers or sessions or rounds)
     kept = stage.record("connections", about, out, complete=complete)
+    stage.warn_unkept(kept)
     kept.document.update(servers={target.name: target.facts() for target in targets}, skipped=skipped)
     planned = sum(seconds(count) for _, _, count in turns)
     line = stage.progress(planned)

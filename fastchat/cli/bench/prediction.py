@@ -118,6 +118,8 @@ def summed(summary: Mapping[str, Any]) -> list[str]:
     """`x of 24 within 10 %`, and why some points have no knee."""
     points = summary["points"]
     lines = [f"  {summary['within_10']} of {points} within 10 %, {summary['within_20']} within 20 %"]
+    if "within_10_beforehand" in summary:
+        lines[0] += f"; as predicted before the searches, {summary['within_10_beforehand']} within 10 %"
     if summary["median_error"] is not None:
         lines[0] += f"; median error {summary['median_error']:+.1%}"
     for end, count in summary["ends"].items():
