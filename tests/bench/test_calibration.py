@@ -16,7 +16,7 @@ from tests.bench.simulated import SimulatedServer
 
 pytestmark = pytest.mark.usefixtures("coarse")
 
-BUSY = range(5, 66)  # per cent of what the server can do
+BUSY = range(5, 46)  # per cent of what the server can do
 
 
 def measured(server: SimulatedServer, rounds: int = 1, few: bool = False) -> list[tuple[Light, Sample]]:
@@ -113,7 +113,7 @@ def test_the_loads_are_light_and_unlike_each_other(coalescing: bool) -> None:
     model = calibrated(SimulatedServer(coalescing=coalescing)).model
     for light in lights(coalescing):
         used = 100 * model.utilisation(light.rate, light.shape, light.payload, 0.02)
-        assert used < max(BUSY), (light.name, used)
+        assert round(used) in BUSY or used < 5, (light.name, used)
     assert len(set(lights(coalescing))) == len(lights(coalescing))
     assert set(lights(coalescing, few=True)) <= set(lights(coalescing))
 
