@@ -37,12 +37,13 @@ def drifts(times: Sequence[Sequence[Measured]], model: Model) -> list[float]:
 def evened(times: Sequence[Sequence[Measured]], drift: Sequence[float]) -> list[Measured]:
     """All samples with the CPU seconds that they would have taken at the usual, the middle prices."""
     usual = median(dearer for samples, dearer in zip(times, drift, strict=True) for _ in samples)
-    return [
-        (light, one._replace(cpu=one.cpu / factor, flush=one.flush and one.flush / factor))
-        for samples, dearer in zip(times, drift, strict=True)
-        for factor in ((1.0 + dearer) / (1.0 + usual),)
-        for light, one in samples
-    ]
+    found: list[Measured] = []
+    for samples, dearer in zip(times, drift, strict=True):
+        factor = (1.0 + dearer) / (1.0 + usual)
+        for light, one in samples:
+            flush = None if one.flush is None else one.flush / factor
+            found.append((light, one._replace(cpu=one.cpu / factor, flush=flush)))
+    return found
 
 
 def _of_lights(

@@ -1,6 +1,6 @@
 """The light loads on which the model is fitted: other payloads and other teams than those it is tested on.
 
-They keep a server at 5 to 65 % of what it can do. What they vary: how many get a message, how many messages
+They keep a server at 5 to 60 % of what it can do. What they vary: how many get a message, how many messages
 share an iteration, how long messages are, how many sockets there are, and how those are spread over rooms.
 
 Invariant: neighbours in the order are unlike each other, so that a few in a row say something of everything.
@@ -31,7 +31,7 @@ class Light(NamedTuple):
 
 
 def one(members: int, rate: float, payload: int) -> Light:
-    return Light((Group(1, members),), rate, payload)
+    return many(1, members, rate, payload)
 
 
 def many(rooms: int, members: int, rate: float, payload: int) -> Light:

@@ -25,7 +25,6 @@ NONE = "–"
 MEANINGS = {
     "a": "a message in",
     "b": "a send to a member",
-    "b0": "a send to a member, at 1,000 sockets",
     "a1": "a byte of a message in",
     "b1": "added to a send by each 1,000 sockets",
     "c": "a frame to a member",

@@ -183,4 +183,3 @@ def at_its_limit(sample: Mapping[str, Any], limit: float) -> bool:
     """
     own = float(sample["lateness_us"]["p99"]) / 1e6
     return bool(sample["busy"] > NO_TIME or (sample["saturated"] and latency(sample, "p99") - own <= limit))
-

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from typing import cast
 
 import pytest
 
 from fastchat.hub import Peer, resume
 from fastchat.hub.limits import RESUME_MS
 from fastchat.hub.resume import Resumes
+from fastchat.hub.session import Session
 from fastchat.hub.users import User
 
 
@@ -19,26 +21,31 @@ class FakeSession:
         self.peer = Peer("127.0.0.1", "tcp", False)
 
 
+def fake(name: str) -> Session:
+    """All of a session that its secrets need."""
+    return cast(Session, FakeSession(name))
+
+
 def ended(resumes: Resumes, name: str, now: int, shown: str | None = None) -> str:
-    session = FakeSession(name)
-    secret = resumes.issue(session, shown)  # type: ignore[arg-type]
-    resumes.end(session, now)  # type: ignore[arg-type]
+    session = fake(name)
+    secret = resumes.issue(session, shown)
+    resumes.end(session, now)
     return secret
 
 
 def test_secrets_are_long_and_differ() -> None:
     resumes = Resumes(Random(1))
-    secrets = {resumes.issue(FakeSession("a")) for _ in range(100)}  # type: ignore[arg-type]
+    secrets = {resumes.issue(fake("a")) for _ in range(100)}
     assert len(secrets) == 100 and {len(one) for one in secrets} == {32}
 
 
 def test_the_secret_itself_is_not_kept() -> None:
     resumes = Resumes(Random(1))
-    session = FakeSession("ada")
-    secret = resumes.issue(session)  # type: ignore[arg-type]
+    session = fake("ada")
+    secret = resumes.issue(session)
     assert secret not in repr((resumes._living, resumes._ended, session.__dict__))
-    assert resumes.living(secret, session) is session  # type: ignore[arg-type, comparison-overlap]
-    assert resumes.living(session.secret.hex(), session) is None  # type: ignore[arg-type]
+    assert resumes.living(secret, session) is session
+    assert resumes.living(session.secret.hex(), session) is None
 
 
 def test_the_ended_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +91,9 @@ def test_the_ended_are_forgotten_in_time() -> None:
 
 def test_a_revoked_secret_is_not_remembered() -> None:
     resumes = Resumes(Random(1))
-    session = FakeSession("a")
-    secret = resumes.issue(session)  # type: ignore[arg-type]
-    resumes.revoke(session)  # type: ignore[arg-type]
-    resumes.end(session, 1000)  # type: ignore[arg-type]
-    assert resumes.living(secret, session) is None  # type: ignore[arg-type]
+    session = fake("a")
+    secret = resumes.issue(session)
+    resumes.revoke(session)
+    resumes.end(session, 1000)
+    assert resumes.living(secret, session) is None
     assert resumes.ended(secret, 1000) is None
