@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("broadcast", "_broadcast*", "holdback"),
     ("capacity*", "meter", "admission"),
     ("engine",),
+    ("identity",),
     ("hub",),
     ("transports",),
     ("client", "bench", "baselines"),
@@ -35,7 +36,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ONLY = {"client": {"client", "protocol", "errors"}}  # what a client is made of, so that it may stand alone
 
 CORES = (
-    "protocol", "holdback", "capacity*", "meter", "admission", "engine.base", "engine.memory", "hub",
+    "protocol", "holdback", "capacity*", "meter", "admission", "engine.base", "engine.memory",
+    "identity.base", "identity.tokens", "hub",
 )  # fmt: skip
 OUTSIDE = {
     "asyncio", "datetime", "logging", "os", "random", "secrets", "select", "selectors", "signal", "socket",

@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     data: bytes
     opts: bytes
     expires: int  # server time in ms after which nobody may see the data any more; 0: never
+    author: str  # `Identity.id` of who wrote it: a name may belong to somebody else tomorrow
 
 
 class Query(NamedTuple):
@@ -57,6 +58,29 @@ class Page(NamedTuple):
     more: bool  # with `after` or `before`: more stand further on; else: some asked for did not fit
 
 
+class Fact(NamedTuple):
+    """What the hub knows beyond messages and keeps across restarts: a role, a ban, a setting, a read mark.
+
+    One value per (kind, room, subject); the hub says what the kinds are and bounds how many there may be.
+    """
+
+    kind: str
+    room: str  # "" for the whole server
+    subject: str  # a user's key or id, an address; "" for the room itself
+    value: bytes  # msgpack; b"" forgets it
+
+
+class Record(NamedTuple):
+    """One line of the audit log: who did what to whom; only ever appended."""
+
+    ts: int  # server time, ms since 1970
+    room: str  # "" for the whole server
+    by: str
+    action: str
+    user: str  # to whom; "" for the room itself
+    detail: bytes  # a msgpack map: seconds, reason, ...
+
+
 class Sink(Protocol):
     """What an engine that answers later needs of the hub. Called on the loop's thread, never from within
     `append` or `read`."""
@@ -69,6 +93,10 @@ class Sink(Protocol):
 
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         """Take the pages of a `read`, in their place among the `stored` of each of their rooms."""
+
+
+    def kept(self, ticket: object) -> None:
+        """Take it that what was given to `keep` is kept."""
 
 
 class Engine(Protocol):
@@ -87,6 +115,7 @@ class Engine(Protocol):
         self,
         room: str,
         user: str,
+        author: str,
         data: bytes,
         opts: bytes,
         key: tuple[str, str] | None,
@@ -103,6 +132,38 @@ class Engine(Protocol):
         nothing and tells the place of the first with `duplicate`. With `keep` False nothing is stored
         and the offset is 0, but order and key hold as well.
         Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE with retry_ms): then nothing is stored.
+        """
+
+    def change(
+        self,
+        room: str,
+        user: str,
+        author: str,
+        kind: str,
+        target: int,
+        value: bytes,
+        privileged: bool,
+        now: int,
+        ticket: object,
+    ) -> Stored | None:
+        """Append a CHANGE to the held room and fold it into the message at offset `target` (see `changes`).
+
+        It takes an offset in the room's order; its entry has the data nil and the opts {change, target,
+        value}. `kind` is "edit" (`value`: the new data), "delete" (nil) or "react" ([emoji, on]).
+        A reaction that changes nothing stores nothing: its place is offset 0 with `duplicate`.
+        Answers like `append`. Fails with ProtocolError NO_SUCH_MESSAGE where `target` is not kept, is a
+        change itself, is deleted or has expired; FORBIDDEN where it is another author's, unless it is a
+        reaction, or a deletion by somebody `privileged`.
+        """
+
+    def facts(self) -> Sequence[Fact]:
+        """Return all facts that are kept; called once, after `attach` and before everything else."""
+
+    def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
+        """Keep facts, each in place of what was kept of its subject, and append records; all or none.
+
+        Returns True if it is done; else the sink is told `kept` or `failed` with this `ticket`, in the order
+        of the calls of `keep`. Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE): then nothing is kept.
         """
 
     def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:

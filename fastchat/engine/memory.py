@@ -13,14 +13,15 @@ from itertools import islice
 from typing import TypeAlias
 
 from fastchat.config import Config
-from fastchat.engine.base import MAX_PAGE, Entry, Page, Query, Sink, Stored
+from fastchat.engine.base import MAX_PAGE, Entry, Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.keys import Keys
 
 ENTRY_BYTES = 208  # bytes charged per entry besides data and opts: tuple, integers, headers, slot
 LOG_BYTES = 1024  # bytes charged per room that is kept: log, deque, table entries
+MAX_RECORDS = 10_000  # lines of the audit log that are kept
 LEVELS = 64  # size classes: bit lengths of a room's bytes
 
-_Kept: TypeAlias = tuple[int, int, str, bytes, bytes, int]
+_Kept: TypeAlias = tuple[int, int, str, bytes, bytes, int, str]
 _new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
 
 
@@ -62,6 +63,8 @@ class MemoryEngine:
         # Empty rooms by how long they are kept, the longest empty first. (A plain dict is slow to give its
         # first item once many before it are deleted.)
         self._idle: dict[int, OrderedDict[str, int]] = {}
+        self._facts: dict[tuple[str, str, str], Fact] = {}
+        self.records: deque[Record] = deque(maxlen=MAX_RECORDS)  # the audit log, the newest last
         self._keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
 
     def attach(self, sink: Sink) -> None:
@@ -98,6 +101,7 @@ class MemoryEngine:
         self,
         room: str,
         user: str,
+        author: str,
         data: bytes,
         opts: bytes,
         key: tuple[str, str] | None,
@@ -111,16 +115,18 @@ class MemoryEngine:
             if known is not None:
                 return known
             self._keys.check(room, *key, now)
-        offset = self._store(room, user, data, opts, expires, now) if keep else 0
+        offset = self._store(room, user, author, data, opts, expires, now) if keep else 0
         if key is not None:
             self._keys.put(room, *key, Stored(offset, now, True), now)
         return _new(Stored, (offset, now, False))
 
-    def _store(self, room: str, user: str, data: bytes, opts: bytes, expires: int, now: int) -> int:
+    def _store(
+        self, room: str, user: str, author: str, data: bytes, opts: bytes, expires: int, now: int
+    ) -> int:
         log = self._logs[room]
         log.offset = offset = log.offset + 1
         entries = log.entries
-        entries.append((offset, now, user, data, opts, expires))
+        entries.append((offset, now, user, data, opts, expires, author))
         charge = len(data) + len(opts) + ENTRY_BYTES
         size = log.bytes + charge
         while size > log.byte_limit or len(entries) > log.count_limit:
@@ -179,6 +185,32 @@ class MemoryEngine:
         if log.offset:
             self._forgotten += 1
             self._epoch = f"{self._base}.{self._forgotten:x}"
+
+    def change(
+        self,
+        room: str,
+        user: str,
+        author: str,
+        kind: str,
+        target: int,
+        value: bytes,
+        privileged: bool,
+        now: int,
+        ticket: object,
+    ) -> Stored | None:
+        raise NotImplementedError
+
+    def facts(self) -> Sequence[Fact]:
+        return list(self._facts.values())
+
+    def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
+        for fact in facts:
+            if fact.value:
+                self._facts[fact[:3]] = fact
+            else:
+                self._facts.pop(fact[:3], None)
+        self.records.extend(records)
+        return True
 
     def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:
         return [self._page(self._logs[query.room], query) for query in queries]

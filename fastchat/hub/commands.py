@@ -9,23 +9,32 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub.changing import delete, edit, mark, react
 from fastchat.hub.connecting import connect
 from fastchat.hub.joining import join, leave
+from fastchat.hub.moderating import moderate
 from fastchat.hub.people import block, direct, signal, state
 from fastchat.hub.publishing import publish
 from fastchat.hub.reading import history, presence
+from fastchat.hub.renewing import refresh
 from fastchat.protocol.codec import OPS, ping_result
 from fastchat.protocol.messages import (
     Block,
     Connect,
+    Delete,
     Direct,
+    Edit,
     History,
     Join,
     Leave,
+    Mark,
+    Moderate,
     Ping,
     Pong,
     Presence,
     Publish,
+    React,
+    Refresh,
     Signal,
     State,
 )
@@ -56,10 +65,16 @@ HANDLERS: Mapping[type, Handler] = {
     History: history,
     Presence: presence,
     State: state,
+    Edit: edit,
+    Delete: delete,
+    React: react,
+    Moderate: moderate,
     Block: block,
     Signal: signal,
+    Refresh: refresh,
     Ping: ping,
     Pong: ignore,
+    Mark: mark,
 }
 
 TEXTS: Mapping[Code, str] = {

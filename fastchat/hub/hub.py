@@ -184,6 +184,9 @@ class Hub:
         session, command = ticket.session, ticket.command
         self._later(session, command, ticket.give_up, session, command, error, self.now)
 
+    def kept(self, ticket: object) -> None:
+        raise NotImplementedError
+
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         assert isinstance(ticket, Reading)
         session, command = ticket.session, ticket.command

@@ -51,6 +51,7 @@ def publish(session: Session, command: Publish, now: int) -> None:
     stored = hub.engine.append(
         name,
         user.name,
+        user.id,
         data,
         EMPTY if key is None and not ephemeral else _opts(command),
         None if key is None else (user.key, key),

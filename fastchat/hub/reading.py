@@ -119,7 +119,7 @@ def messages(
     """
     names: dict[str, bytes] = {}
     found: list[bytes] = []
-    for offset, ts, user, data, opts, expires in entries if upward else reversed(entries):
+    for offset, ts, user, data, opts, expires, _ in entries if upward else reversed(entries):
         name = names.get(user)
         if name is None:
             name = names[user] = pack(user)

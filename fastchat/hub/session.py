@@ -15,6 +15,7 @@ from fastchat.hub.commands import TABLES
 from fastchat.hub.limits import MAX_HELD, RETRY_MS
 from fastchat.hub.reading import INTERNAL
 from fastchat.hub.users import User
+from fastchat.identity.base import GUEST
 from fastchat.protocol.codec import bye, decode_command, error, ping_push
 from fastchat.protocol.messages import Command, Connect
 from fastchat.protocol.rules import EARLY_FRAME
@@ -49,7 +50,7 @@ class Session:
     """What receives the payloads of one connection. Times are server ms since 1970 and never go back."""
 
     __slots__ = (
-        "hub", "link", "outbox", "peer", "user", "rooms", "entering", "secret", "former", "phase",
+        "hub", "link", "outbox", "peer", "user", "identity", "rooms", "entering", "secret", "former", "phase",
         "handlers", "strikes", "held",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Session:
         self.outbox = outbox
         self.peer = peer
         self.user = NOBODY
+        self.identity = GUEST
         self.rooms: dict[str, Room] = {}  # those it is a member of
         self.entering: dict[str, Room] | None = None  # those it will be in once the engine has answered
         self.secret = b""  # digest

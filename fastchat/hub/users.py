@@ -22,12 +22,13 @@ NO_BLOCKS: frozenset[str] = frozenset()  # shared: an empty one of its own would
 class User:
     """One name and the sessions that bear it; a guest has one session."""
 
-    __slots__ = ("name", "key", "packed", "sessions", "blocks")
+    __slots__ = ("name", "key", "packed", "id", "sessions", "blocks")
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
         self.key = name if key == name else key  # one object where they are equal
         self.packed = pack(name)
+        self.id = ""  # `Identity.id`: what stays of who this is where the name does not
         self.sessions: tuple[Session, ...] = ()
         self.blocks = NO_BLOCKS  # keys of the users this one does not want to hear
 

@@ -16,16 +16,22 @@ from .messages import (
     Block,
     Command,
     Connect,
+    Delete,
     Direct,
+    Edit,
     History,
     Join,
     Leave,
+    Mark,
+    Moderate,
     Op,
     Ping,
     Pong,
     Position,
     Presence,
     Publish,
+    React,
+    Refresh,
     Signal,
     State,
 )
@@ -136,11 +142,21 @@ SHAPES: Mapping[int, Shape] = {
     ),
     Op.PRESENCE: Shape(Presence, (("room", _room),), (("limit", _uint, PRESENCE_LIMIT),)),
     Op.STATE: Shape(State, (("room", _room), ("state", None))),
+    Op.EDIT: Shape(Edit, (("room", _room), ("offset", _uint), ("data", None))),
+    Op.DELETE: Shape(Delete, (("room", _room), ("offset", _uint))),
+    Op.REACT: Shape(React, (("room", _room), ("offset", _uint), ("emoji", _str), ("on", _bool))),
+    Op.MODERATE: Shape(
+        Moderate,
+        (("room", _room), ("action", _str), ("user", _str)),
+        (("seconds", _uint, 0), ("reason", _str, None)),
+    ),
     Op.BLOCK: Shape(Block, (("user", _str), ("on", _bool))),
     Op.SIGNAL: Shape(Signal, (("user", _str), ("data", None))),
+    Op.REFRESH: Shape(Refresh, (("token", _str),)),
     Op.PING: Shape(Ping),
     Op.PONG: Shape(Pong),
-}  # EDIT, DELETE, REACT, MODERATE and REFRESH: UNKNOWN_OPERATION until they do something
+    Op.MARK: Shape(Mark, (("room", _room), ("offset", _uint))),
+}
 
 OPS: Mapping[type, Op] = {shape.command: Op(op) for op, shape in SHAPES.items()}  # type: ignore[misc]
 _MAPS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # first bytes of a msgpack map

@@ -34,6 +34,7 @@ class Op(IntEnum):
     REFRESH = 15
     PING = 16
     PONG = 17
+    MARK = 18
 
     RESULT = 64
     ERROR = 65
@@ -112,6 +113,47 @@ class State(NamedTuple):
     state: bytes  # a msgpack map, as it came
 
 
+class Edit(NamedTuple):
+    id: int
+    room: str
+    offset: int  # of the message that gets other data
+    data: bytes
+
+
+class Delete(NamedTuple):
+    id: int
+    room: str
+    offset: int
+
+
+class React(NamedTuple):
+    id: int
+    room: str
+    offset: int
+    emoji: str
+    on: bool
+
+
+class Moderate(NamedTuple):
+    id: int
+    room: str
+    action: str  # as sent; the hub knows which there are
+    user: str  # a name, or "" where the action is about the room
+    seconds: int = 0  # how long: 0 for good
+    reason: str | None = None
+
+
+class Refresh(NamedTuple):
+    id: int
+    token: str
+
+
+class Mark(NamedTuple):
+    id: int
+    room: str
+    offset: int  # read up to here
+
+
 class Block(NamedTuple):
     id: int
     user: str
@@ -133,7 +175,24 @@ class Pong(NamedTuple):
 
 
 Command: TypeAlias = (
-    Connect | Join | Leave | Publish | Direct | History | Presence | State | Block | Signal | Ping | Pong
+    Connect
+    | Join
+    | Leave
+    | Publish
+    | Direct
+    | History
+    | Presence
+    | State
+    | Edit
+    | Delete
+    | React
+    | Moderate
+    | Block
+    | Signal
+    | Refresh
+    | Ping
+    | Pong
+    | Mark
 )
 
 

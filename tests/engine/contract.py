@@ -41,6 +41,9 @@ class Log:
     def failed(self, ticket: object, error: ProtocolError) -> None:
         self.told.append(Told("failed", ticket, error))
 
+    def kept(self, ticket: object) -> None:
+        self.told.append(Told("kept", ticket, None))
+
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         self.told.append(Told("pages", ticket, pages))
 
@@ -61,8 +64,8 @@ class Rig:
         """Append without waiting; returns the ticket."""
         self._tickets += 1
         with_defaults: dict[str, Any] = {
-            "user": "ada", "data": pack(text), "opts": EMPTY, "key": None, "expires": 0, "keep": True,
-            "now": NOW,
+            "user": "ada", "author": "g:ada", "data": pack(text), "opts": EMPTY, "key": None, "expires": 0,
+            "keep": True, "now": NOW,
         }  # fmt: skip
         answer = self.engine.append(room, **(with_defaults | given), ticket=self._tickets)
         if answer is not None:
@@ -129,7 +132,7 @@ class EngineContract:
         data, opts = pack([1, None, b"\xff", {"a": 1.5}]), pack({"key": "k"})
         place = rig.append(user="Ádá", data=data, opts=opts, expires=NOW + 5, now=NOW)
         assert place == Stored(1, NOW, False)
-        assert list(rig.read().entries) == [Entry(1, NOW, "Ádá", data, opts, NOW + 5)]
+        assert list(rig.read().entries) == [Entry(1, NOW, "Ádá", data, opts, NOW + 5, "g:ada")]
 
     def test_answers_come_in_the_order_of_the_appends(self) -> None:
         rig = self.held()

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from fastchat.config import Config
-from fastchat.engine.base import Page, Query, Sink, Stored
+from fastchat.engine.base import Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.memory import MemoryEngine
 from fastchat.errors import Code, ProtocolError
 
@@ -42,6 +42,7 @@ class LaterEngine:
         self,
         room: str,
         user: str,
+        author: str,
         data: bytes,
         opts: bytes,
         key: tuple[str, str] | None,
@@ -52,7 +53,7 @@ class LaterEngine:
     ) -> Stored | None:
         def store() -> None:
             try:
-                stored = self.inner.append(room, user, data, opts, key, expires, keep, now, ticket)
+                stored = self.inner.append(room, user, author, data, opts, key, expires, keep, now, ticket)
             except ProtocolError as error:
                 self.sink.failed(ticket, error)
                 return
@@ -61,6 +62,43 @@ class LaterEngine:
 
         self._queue(store, ticket)
         return None
+
+    def change(
+        self,
+        room: str,
+        user: str,
+        author: str,
+        kind: str,
+        target: int,
+        value: bytes,
+        privileged: bool,
+        now: int,
+        ticket: object,
+    ) -> Stored | None:
+        def change() -> None:
+            try:
+                stored = self.inner.change(
+                    room, user, author, kind, target, value, privileged, now, ticket
+                )
+            except ProtocolError as error:
+                self.sink.failed(ticket, error)
+                return
+            assert stored is not None
+            self.sink.stored(ticket, stored)
+
+        self._queue(change, ticket)
+        return None
+
+    def facts(self) -> Sequence[Fact]:
+        return self.inner.facts()
+
+    def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
+        def keep() -> None:
+            self.inner.keep(facts, records, ticket)
+            self.sink.kept(ticket)
+
+        self._queue(keep, ticket)
+        return False
 
     def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:
         def tell() -> None:

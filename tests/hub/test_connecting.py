@@ -20,7 +20,7 @@ def test_the_result_tells_what_a_client_needs() -> None:
     assert (body["version"], body["user"], body["node"], body["time"]) == (1, "Ada", "node", START)
     assert body["ping_ms"] == stage.config.ping_ms
     assert body["limits"] == {"max_frame": 16 * 1024, "rooms": 100, "rate": 0, "burst": 0}
-    assert "publish" in body["features"] and "edit" not in body["features"]
+    assert "publish" in body["features"] and "warp" not in body["features"]
     assert body["rooms"] == {}
 
 

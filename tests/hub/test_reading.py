@@ -82,7 +82,10 @@ def test_a_message_as_long_as_a_result_is_still_given() -> None:
 
 
 def test_tombstones() -> None:
-    entries = [Entry(1, 10, "Bob", pack("a"), b"\x80", 0), Entry(2, 11, "eve", pack("b"), b"\x80", 50)]
+    entries = [
+        Entry(1, 10, "Bob", pack("a"), b"\x80", 0, ""),
+        Entry(2, 11, "eve", pack("b"), b"\x80", 50, ""),
+    ]
     found, cut = messages(entries, frozenset({"bob"}), 50, 1000, True)
     assert [unpack(one) for one in found] == [
         [1, 10, "Bob", None, {"hidden": True}],
@@ -94,7 +97,7 @@ def test_tombstones() -> None:
 
 
 def test_entries_are_cut_at_the_far_end() -> None:
-    entries = [Entry(number, 10, "a", pack("x" * 10), b"\x80", 0) for number in range(1, 6)]
+    entries = [Entry(number, 10, "a", pack("x" * 10), b"\x80", 0, "") for number in range(1, 6)]
     size = len(messages(entries[:1], frozenset(), 0, 1000, True)[0][0])
     for upward, expected in ((True, [1, 2]), (False, [4, 5])):
         found, cut = messages(entries, frozenset(), 0, 2 * size + 3, upward)

@@ -18,7 +18,6 @@ from fastchat.protocol.messages import (
     History,
     Join,
     Leave,
-    Op,
     Ping,
     PingPush,
     Pong,
@@ -78,7 +77,7 @@ def test_every_command_of_this_version_has_a_handler_in_every_phase() -> None:
         assert set(TABLES[phase]) == set(OPS)
 
 
-@pytest.mark.parametrize("op", [Op.EDIT, Op.DELETE, Op.REACT, Op.MODERATE, Op.REFRESH, 18, 63, 99, 2**40, -1])
+@pytest.mark.parametrize("op", [0, 19, 63, 99, 2**40, -1])
 def test_unknown_operations_never_close(op: int) -> None:
     client = Stage().new("ada")
     for _ in range(10):

@@ -34,7 +34,7 @@ def test_every_cell(phase: Phase, op: Op) -> None:
 
 def test_the_table_has_every_phase_and_every_command_of_a_client() -> None:
     assert set(RULES) == set(Phase)
-    assert {int(op) for op in COMMANDS} == set(range(1, 18))
+    assert {int(op) for op in COMMANDS} == set(range(1, 19))
     assert all(set(row) == set(COMMANDS) for row in RULES.values())
 
 

@@ -95,7 +95,7 @@ def test_malformed_messages_get_300_and_the_third_ends_it(run: Runner, parts: Pa
 REFUSED = {
     "unknown operation": ((99, 5), (301, 5, None)),
     "no operation ever": ((-1, 5), (301, 5, None)),
-    "operation of a later issue": ((9, 5, "lobby", 1, "x"), (301, 5, None)),
+    "operation of a later version": ((19, 5, "lobby", 1, "x"), (301, 5, None)),
     "room missing": ((JOIN, 5), (302, 5, "room")),
     "room of another type": ((JOIN, 5, 7, {}), (302, 5, "room")),
     "not a member": ((PUBLISH, 5, "attic", "x"), (304, 5, None)),
