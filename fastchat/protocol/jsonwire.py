@@ -167,12 +167,33 @@ def from_json(text: bytes, limits: Limits) -> bytes:
         value = _decode(text.decode())
         # without a wrapper in the text the library packs it all at once
         payload = _packed(value) if b"$" in text or b"\\u0024" in text else pack(value)
-    except RecursionError:
-        raise ProtocolError(Code.MALFORMED, "nested deeper than the limit") from None
-    except (ValueError, OverflowError, TypeError) as wrong:
-        raise ProtocolError(Code.MALFORMED, f"not the JSON of a message: {_reason(wrong)}") from None
+    except (RecursionError, ValueError, OverflowError, TypeError) as wrong:
+        raise _malformed(wrong) from None
     scan(payload, limits)
     return payload
+
+
+def fields_from_json(text: bytes, limits: Limits) -> dict[str, bytes]:
+    """Read a UTF-8 JSON object; each of its values is a msgpack payload within `limits`.
+
+    Raises ProtocolError MALFORMED, and nothing else, whatever the bytes.
+    """
+    try:
+        value = _decode(text.decode())
+        if type(value) is not dict:
+            raise _Refused("not an object")
+        fields = {key: _packed(one) for key, one in value.items()}
+    except (RecursionError, ValueError, OverflowError, TypeError) as wrong:
+        raise _malformed(wrong) from None
+    for payload in fields.values():
+        scan(payload, limits)
+    return fields
+
+
+def _malformed(wrong: Exception) -> ProtocolError:
+    if isinstance(wrong, RecursionError):
+        return ProtocolError(Code.MALFORMED, "nested deeper than the limit")
+    return ProtocolError(Code.MALFORMED, f"not the JSON of a message: {_reason(wrong)}")
 
 
 def _reason(wrong: Exception) -> str:
