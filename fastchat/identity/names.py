@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from fastchat.protocol.names import fold
 
-# What of ASCII looks like something else: so "rn" is "m", and "0" is "O" (a test holds it against the library)
+# What of ASCII looks like something else: so "rn" is "m", and "0" is "O" (a test compares)
 ASCII = str.maketrans({'"': "''", "%": "º/₀", "0": "O", "1": "l", "I": "l", "`": "'", "m": "rn", "|": "l"})
 
 # Default_Ignorable_Code_Point without the format characters, which no name has: nothing of them is to be seen
