@@ -18,6 +18,7 @@ from fastchat.engine.keys import Keys
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import publishing
 from fastchat.hub.blocks import Blocks
+from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.reading import INTERNAL, Reading
@@ -79,6 +80,7 @@ class Hub:
         self.directs: Keys[tuple[int, int]] = Keys(config.idempotency_seconds, share)
         self._changed: dict[Room, int] = {}  # rooms whose watchers are to be told, and when
         engine.attach(self)
+        self.facts = Facts(engine)
 
     # connections
 
@@ -180,12 +182,22 @@ class Hub:
         if isinstance(ticket, publishing.Pending):
             self._later(ticket.session, ticket.command, publishing.failed, ticket, error)
             return
+        if isinstance(ticket, Keeping):
+            self._kept(self.facts.failed, ticket, error)
+            return
         assert isinstance(ticket, Reading)
         session, command = ticket.session, ticket.command
         self._later(session, command, ticket.give_up, session, command, error, self.now)
 
     def kept(self, ticket: object) -> None:
-        raise NotImplementedError
+        assert isinstance(ticket, Keeping)
+        self._kept(self.facts.kept, ticket)
+
+    def _kept(self, act: Callable[..., None], *arguments: object) -> None:
+        try:
+            act(*arguments)
+        except Exception as fault:
+            self.report("what was kept", fault)
 
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         assert isinstance(ticket, Reading)
