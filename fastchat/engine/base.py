@@ -153,7 +153,7 @@ class Engine(Protocol):
         A reaction that changes nothing stores nothing: its place is offset 0 with `duplicate`.
         Answers like `append`. Fails with ProtocolError NO_SUCH_MESSAGE where `target` is not kept, is a
         change itself, is deleted or has expired; FORBIDDEN where it is another author's, unless it is a
-        reaction, or a deletion by somebody `privileged`.
+        reaction, or a deletion by somebody `privileged`; BAD_ARGUMENT for one reaction too many.
         """
 
     def facts(self) -> Sequence[Fact]:

@@ -14,7 +14,9 @@ from typing import TypeAlias
 
 from fastchat.config import Config
 from fastchat.engine.base import MAX_PAGE, Entry, Fact, Page, Query, Record, Sink, Stored
+from fastchat.engine.changes import blank, edit_head, fold
 from fastchat.engine.keys import Keys
+from fastchat.protocol.codec import NIL
 
 ENTRY_BYTES = 208  # bytes charged per entry besides data and opts: tuple, integers, headers, slot
 LOG_BYTES = 1024  # bytes charged per room that is kept: log, deque, table entries
@@ -198,7 +200,29 @@ class MemoryEngine:
         now: int,
         ticket: object,
     ) -> Stored | None:
-        raise NotImplementedError
+        log = self._logs[room]
+        entries = log.entries
+        at = target - 1 - log.offset + len(entries)
+        message = Entry._make(entries[at]) if 0 <= at < len(entries) else None
+        folded = fold(message, kind, target, value, user, author, privileged, now)
+        if folded is None:
+            return Stored(0, now, True)
+        assert message is not None
+        self._replace(log, at, message._replace(data=folded.data, opts=folded.opts))
+        if folded.blank:
+            head = edit_head(target)
+            for place, entry in enumerate(list(islice(entries, at + 1, None)), at + 1):
+                if entry[4].startswith(head):
+                    self._replace(log, place, Entry._make(entry)._replace(opts=blank(target)))
+        return Stored(self._store(room, user, author, NIL, folded.entry, message.expires, now), now, False)
+
+    def _replace(self, log: _Log, at: int, entry: Entry) -> None:
+        """Keep another entry in place of one; `_store` then sees to the limits."""
+        old = log.entries[at]
+        log.entries[at] = (*entry,)
+        grown = len(entry.data) + len(entry.opts) - len(old[3]) - len(old[4])
+        log.bytes += grown
+        self.bytes += grown
 
     def facts(self) -> Sequence[Fact]:
         return list(self._facts.values())

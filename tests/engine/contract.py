@@ -15,7 +15,7 @@ import pytest
 from fastchat.config import Config, RoomOptions
 from fastchat.engine.base import MAX_PAGE, Engine, Entry, Page, Query, Stored
 from fastchat.errors import Code, ProtocolError
-from fastchat.protocol.codec import pack
+from fastchat.protocol.codec import pack, unpack
 
 NOW = 1_000_000
 EMPTY = b"\x80"
@@ -74,7 +74,9 @@ class Rig:
 
     def append(self, text: str = "x", room: str = "lobby", **given: Any) -> Stored:
         """Append and wait."""
-        ticket = self.ask(text, room, **given)
+        return self._place(self.ask(text, room, **given))
+
+    def _place(self, ticket: int) -> Stored:
         self.settle()
         told = [one.value for one in self.log.told if one.ticket == ticket]
         assert len(told) == 1
@@ -82,6 +84,23 @@ class Rig:
             raise told[0]
         assert isinstance(told[0], Stored)
         return told[0]
+
+    def ask_change(self, kind: str, target: int, value: Any = None, **given: Any) -> int:
+        """Change without waiting; `value` is packed here. Returns the ticket."""
+        self._tickets += 1
+        with_defaults: dict[str, Any] = {
+            "room": "lobby", "user": "ada", "author": "g:ada", "privileged": False, "now": NOW,
+        }  # fmt: skip
+        answer = self.engine.change(
+            kind=kind, target=target, value=pack(value), ticket=self._tickets, **(with_defaults | given)
+        )
+        if answer is not None:
+            self.log.stored(self._tickets, answer)
+        return self._tickets
+
+    def change(self, kind: str, target: int, value: Any = None, **given: Any) -> Stored:
+        """Change and wait."""
+        return self._place(self.ask_change(kind, target, value, **given))
 
     def read_all(self, *queries: Query) -> list[Page]:
         """Read and wait."""
@@ -110,7 +129,177 @@ def options(**given: Any) -> Config:
     return Config(rooms={"default": RoomOptions(**given)}, **outer)
 
 
-class EngineContract:
+def folded(rig: Rig, room: str = "lobby") -> list[tuple[Any, Any]]:
+    """List data and opts of all entries, decoded."""
+    return [(unpack(entry.data), unpack(entry.opts)) for entry in rig.read(room).entries]
+
+
+class ChangeContract:
+    """What every engine promises of changes; part of `EngineContract`."""
+
+    def held(self, config: Config | None = None, *rooms: str) -> Rig:
+        raise NotImplementedError
+
+    def test_an_edit_takes_an_offset_and_is_folded_into_its_message(self) -> None:
+        rig = self.held()
+        rig.append("one", opts=pack({"reply_to": 7, "mentions": ["bob"]}))
+        rig.append("two")
+        assert rig.change("edit", 1, "ONE", now=NOW + 5) == Stored(3, NOW + 5, False)
+        assert folded(rig) == [
+            ("ONE", {"reply_to": 7, "mentions": ["bob"], "edited": NOW + 5}),
+            ("two", {}),
+            (None, {"change": "edit", "target": 1, "value": "ONE"}),
+        ]
+        edited, _, change = rig.read().entries
+        assert (edited.offset, edited.ts, edited.user, edited.author) == (1, NOW, "ada", "g:ada")
+        assert (change.offset, change.ts, change.user, change.author) == (3, NOW + 5, "ada", "g:ada")
+
+    def test_data_is_edited_byte_for_byte(self) -> None:
+        rig = self.held()
+        rig.append("one")
+        odd = b"\xd9\x01x"  # a str in a longer form than need be
+        ticket = rig.ask_change("edit", 1)
+        rig.settle()
+        rig.engine.change("lobby", "ada", "g:ada", "edit", 1, odd, False, NOW, ticket + 1000)
+        rig.settle()
+        assert rig.read().entries[0].data == odd
+        assert rig.read().entries[2].opts.endswith(odd)
+
+    def test_a_deleted_message_leaves_nothing_of_what_it_said(self) -> None:
+        rig = self.held()
+        rig.append("SECRET one", opts=pack({"reply_to": 7, "key": "SECRET key", "mentions": ["SECRET"]}))
+        rig.append("other")
+        for number in range(3):
+            rig.change("edit", 1, f"SECRET {number}")
+        rig.change("edit", 2, "kept")
+        rig.change("react", 1, ["\N{THUMBS UP SIGN}", True], user="bob", author="g:bob")
+        assert rig.change("delete", 1, now=NOW + 9) == Stored(8, NOW + 9, False)
+        blank = (None, {"change": "edit", "target": 1, "value": None})
+        assert folded(rig) == [
+            (None, {"reply_to": 7, "deleted": NOW + 9}),
+            ("kept", {"edited": NOW}),
+            blank, blank, blank,
+            (None, {"change": "edit", "target": 2, "value": "kept"}),
+            (None, {"change": "react", "target": 1, "value": ["\N{THUMBS UP SIGN}", True]}),
+            (None, {"change": "delete", "target": 1, "value": None}),
+        ]  # fmt: skip
+        assert all(b"SECRET" not in entry.data + entry.opts for entry in rig.read().entries)
+
+    def test_reactions_are_gathered(self) -> None:
+        rig = self.held()
+        rig.append("one")
+        for user, emoji, on in (
+            ("ada", "+1", True), ("bob", "+1", True), ("bob", "heart", True), ("ada", "+1", False)
+        ):  # fmt: skip
+            assert not rig.change("react", 1, [emoji, on], user=user, author=f"g:{user}").duplicate
+        assert folded(rig)[0] == ("one", {"reactions": {"+1": ["bob"], "heart": ["bob"]}})
+        rig.change("react", 1, ["+1", False], user="BOB", author="g:bob")
+        rig.change("react", 1, ["heart", False], user="bob", author="g:bob")
+        assert folded(rig)[0] == ("one", {})
+        assert offsets(rig.read()) == [1, 2, 3, 4, 5, 6, 7]
+
+    def test_a_reaction_that_changes_nothing_takes_no_place(self) -> None:
+        rig = self.held()
+        rig.append("one")
+        rig.change("react", 1, ["+1", True])
+        for user, on in (("ada", True), ("Ada", True), ("bob", False)):
+            assert rig.change("react", 1, ["+1", on], user=user, now=NOW + 1) == Stored(0, NOW + 1, True)
+        assert rig.change("react", 1, ["heart", False]).duplicate
+        assert offsets(rig.read()) == [1, 2]
+        assert rig.append().offset == 3
+
+    def test_reactions_are_bounded(self) -> None:
+        rig = self.held(options(history=10_000))
+        rig.append("many")
+        rig.append("long")
+        for number in range(64):
+            rig.change("react", 1, [str(number), True])
+        self.refused(rig, Code.BAD_ARGUMENT, "react", 1, ["64", True])
+        rig.change("react", 1, ["63", True], user="bob")
+        rig.change("react", 1, ["63", False])
+        rig.change("react", 1, ["63", False], user="bob")
+        assert rig.change("react", 1, ["64", True]).offset, "one gone makes room for one"
+        with pytest.raises(ProtocolError) as caught:
+            for number in range(1000):
+                rig.change("react", 2, ["+1", True], user=f"user-{number:027}", author=f"g:{number}")
+        assert caught.value.code is Code.BAD_ARGUMENT
+        size = len(rig.read().entries[1].opts)
+        assert 8000 < size <= 8 * 1024 + 32
+        assert rig.change("react", 2, ["+1", False], user=f"user-{0:027}").offset
+
+    def refused(self, rig: Rig, code: Code, kind: str, target: int, value: Any = None, **given: Any) -> None:
+        """Check that a change is refused and stores nothing."""
+        before = rig.read().entries
+        with pytest.raises(ProtocolError) as caught:
+            rig.change(kind, target, value, **given)
+        assert caught.value.code is code
+        assert list(rig.read().entries) == list(before)
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [("edit", "x"), ("delete", None), ("react", ["+1", True]), ("react", ["+1", False])],
+    )
+    def test_only_what_is_there_can_be_changed(self, kind: str, value: Any) -> None:
+        rig = self.held(options(history=6))
+        for expires in (0, 0, NOW + 10, 0):
+            rig.append(expires=expires)
+        rig.change("delete", 2)
+        rig.change("edit", 4, "y")
+        missing = Code.NO_SUCH_MESSAGE
+        for target in (0, 2, 5, 6, 7, 2**53 - 1):  # none, deleted, a change, a change, in the future
+            self.refused(rig, missing, kind, target, value, privileged=True)
+        self.refused(rig, missing, kind, 3, value, now=NOW + 10)
+        rig.append()
+        self.refused(rig, missing, kind, 1, value)
+        assert rig.change(kind, 4, value, now=NOW + 9).duplicate is (value == ["+1", False])
+
+    def test_who_may_change_what(self) -> None:
+        rig = self.held()
+        for _ in range(3):
+            rig.append()
+        rig.append(author="")
+        forbidden = Code.FORBIDDEN
+        bob: dict[str, Any] = {"user": "bob", "author": "g:bob"}
+        self.refused(rig, forbidden, "edit", 1, "x", **bob)
+        self.refused(rig, forbidden, "edit", 1, "x", privileged=True, **bob)
+        self.refused(rig, forbidden, "edit", 1, "x", author="g:other")  # the name alone says nothing
+        self.refused(rig, forbidden, "delete", 1, **bob)
+        self.refused(rig, forbidden, "edit", 4, "x", author="")  # nobody's
+        assert rig.change("react", 1, ["+1", True], **bob).offset == 5
+        assert rig.change("delete", 1, privileged=True, **bob).offset == 6
+        assert rig.change("delete", 2, user="renamed").offset == 7
+        assert rig.change("edit", 3, "x", user="renamed").offset == 8
+
+    def test_an_edit_does_not_outlive_its_message(self) -> None:
+        rig = self.held()
+        rig.append(expires=NOW + 100)
+        rig.change("edit", 1, "x", now=NOW + 50)
+        assert [entry.expires for entry in rig.read().entries] == [NOW + 100, NOW + 100]
+
+    def test_changes_and_messages_are_told_in_one_order(self) -> None:
+        rig = self.held()
+        tickets = [rig.ask("one"), rig.ask_change("edit", 1, "x")]
+        tickets += [rig.ask("two"), rig.ask_change("delete", 3)]
+        rig.settle()
+        assert [(one.what, one.ticket, one.value.offset) for one in rig.log.told] == [
+            ("stored", ticket, number + 1) for number, ticket in enumerate(tickets)
+        ]
+        epoch = rig.read().epoch
+        assert offsets(rig.read(since=(epoch, 1))) == [2, 3, 4]
+
+    def test_what_grows_by_changes_is_bounded_too(self) -> None:
+        rig = self.held(options(history_bytes=20_000))
+        for _ in range(20):
+            rig.append("x" * 100)
+        for target in range(15, 20):
+            rig.change("edit", target, "y" * 3000)
+        page = rig.read()
+        assert offsets(page)[-1] == 25
+        assert sum(len(entry.data) + len(entry.opts) for entry in page.entries) <= 20_000
+        assert offsets(page) == list(range(offsets(page)[0], 26))
+
+
+class EngineContract(ChangeContract):
     """Inherit this in a class `Test...` and say how to make the engine."""
 
     def make(self, config: Config) -> Rig:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from random import Random
+
 import pytest
 
 from fastchat.config import MIB, Config, RoomOptions
 from fastchat.engine.memory import ENTRY_BYTES, LOG_BYTES, MemoryEngine
+from fastchat.errors import ProtocolError
 from tests.engine.contract import NOW, EngineContract, Rig, offsets, options
 from tests.engine.later import LaterEngine
 
@@ -146,6 +150,24 @@ def test_many_small_rooms_are_shed_quickly() -> None:
     for number in range(100):
         rig.append("x" * 2000, room=f"room-{number}")
     assert visited < 1000
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_changes_add_and_take_is_charged(seed: int) -> None:
+    chance = Random(seed)
+    rig, engine = rig_of(options(history=30, history_bytes=20_000), "lobby")
+    for _ in range(300):
+        kind = chance.choice(("append", "append", "edit", "edit", "react", "delete"))
+        if kind == "append":
+            rig.append("x" * chance.randrange(500))
+            continue
+        value = {"edit": "x" * chance.randrange(2000), "react": [str(chance.randrange(9)), True]}.get(kind)
+        with suppress(ProtocolError):
+            rig.change(kind, rig.read(limit=0).offset - chance.randrange(20), value)
+        entries = rig.read().entries
+        charged = sum(len(entry.data) + len(entry.opts) + ENTRY_BYTES for entry in entries)
+        assert engine.bytes == charged + LOG_BYTES
+        assert charged <= 20_000 and len(entries) <= 30
 
 
 @pytest.mark.parametrize("order", [(3, 1, 2), (1, 2, 3)])
