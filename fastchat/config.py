@@ -21,13 +21,23 @@ class Policy(Enum):
     LATEST = "latest"  # only the newest message of the room waits, the rest is announced by GAP
 
 
+class Durability(Enum):
+    """What a stored message outlives once its publisher has the result; the engine "memory" knows one."""
+
+    MEMORY = "memory"  # it is in the server's memory: nothing waits, nothing survives a restart
+    PROCESS = "process"  # the kernel has it: it survives the death of the server
+    POWER = "power"  # the disk has it: it survives the loss of power
+
+
 @dataclass(frozen=True, slots=True)
 class RoomOptions:
     """Options of the rooms of one namespace (the part of a room's name before the first ':')."""
 
     history: int = 1000  # messages kept per room
     history_bytes: int = 4 * MIB  # bytes of messages kept per room
-    history_seconds: int = 3600  # an empty room's history is kept this long
+    history_seconds: int = 3600  # an empty room's history is kept this long, where it is in memory only
+    history_age_seconds: int = 0  # messages older than this are forgotten; 0: none for its age
+    durability: Durability = Durability.PROCESS
     members: int = 0  # most members, 0 for no limit of its own
     policy: Policy = Policy.DISCONNECT
     coalesce_ms: int = 0  # a fixed tick for games; 0: as soon as the loop iteration ends
@@ -90,6 +100,12 @@ class Config:
     history_total_bytes: int = 256 * MIB  # messages kept over all rooms
     idempotency_seconds: int = 300  # a key is remembered this long at least
     idempotency_bytes: int = 64 * MIB  # keys kept over all rooms; beyond it a PUBLISH with key gets 101
+
+    # what outlives the process
+    engine: str = ""  # "memory" or "sqlite"; "": memory in a program of yours, sqlite in `fastchat serve`
+    data: str = "fastchat-data"  # the folder of what is kept
+    store_queue_bytes: int = 16 * MIB  # may wait for the store; beyond it PUBLISH gets 101
+
     drain_seconds: float = 10.0  # how long SIGTERM or Ctrl-C may take
 
     def room(self, name: str) -> RoomOptions:

@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "capacity": (
         "latency_limit_ms", "admission", "connect_utilisation", "publish_utilisation", "reserved_addresses",
     ),
+    "store": ("engine", "data", "store_queue_bytes"),
     "memory": ("history_total_bytes", "idempotency_seconds", "idempotency_bytes"),
 }  # fmt: skip
 ROOMS = "rooms"  # the section of namespaces: [rooms.default], [rooms.game], ...

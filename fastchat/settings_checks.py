@@ -13,6 +13,7 @@ from fastchat.errors import ConfigError
 
 DAY = 86_400  # seconds
 BACKENDS = ("raw", "transport")
+ENGINES = ("", "memory", "sqlite")
 GIB = 1024 * MIB
 UNIX_PATH = 107  # bytes that sockaddr_un holds, without the final zero (unix(7))
 ORIGIN = re.compile(r"https?://[^/\s]+")
@@ -45,11 +46,13 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "history_total_bytes": (0, inf),
     "idempotency_seconds": (300, 30 * DAY),  # PROTOCOL.md promises 5 minutes at least
     "idempotency_bytes": (0, inf),
+    "store_queue_bytes": (64 * KIB, GIB),
 }
 ROOM_BOUNDS: Mapping[str, tuple[float, float]] = {
     "history": (0, 1_000_000),
     "history_bytes": (0, inf),
     "history_seconds": (0, 365 * DAY),
+    "history_age_seconds": (0, 100 * 365 * DAY),
     "members": (0, inf),
     "coalesce_ms": (0, 10_000),
     "presence_members": (0, inf),
@@ -63,6 +66,7 @@ def check(config: Config) -> None:
     for namespace, options in config.rooms.items():
         _within(options, ROOM_BOUNDS, f"rooms.{namespace}.")
     _check_listen(config)
+    _check_store(config)
     _check_bytes(config)
     _check_capacity(config)
 
@@ -103,6 +107,19 @@ def _networks(key: str, networks: tuple[str, ...]) -> None:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_store(config: Config) -> None:
+    if config.engine not in ENGINES:
+        choices = ", ".join(map(repr, ENGINES[1:]))
+        raise ConfigError(f"engine is {config.engine!r} but must be one of {choices}")
+    if not config.data:
+        raise ConfigError("data is empty: name the folder of what is kept, such as fastchat-data")
+    if config.store_queue_bytes < 2 * config.max_frame:
+        raise ConfigError(
+            f"store_queue_bytes ({config.store_queue_bytes:,}) must be at least twice max_frame"
+            f" ({config.max_frame:,}), or the longest message a client may send would never pass"
+        )
 
 
 def _check_capacity(config: Config) -> None:
