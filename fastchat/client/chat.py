@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
-import time
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
+from fastchat.client.acts import Acts
 from fastchat.client.address import Address
 from fastchat.client.core import Core
 from fastchat.client.driver import Driver, Hooks
-from fastchat.client.events import Ack, Change, Event, Joined, Left, Lost, Member, Members, Message, Position
+from fastchat.client.events import Event, Joined, Left, Lost, Position
 from fastchat.client.failures import Closed, Refused
 from fastchat.client.feed import Feed
 from fastchat.client.inbox import Inbox, Stream
 from fastchat.client.requests import Kind
 from fastchat.client.room import Room, Wanted
+from fastchat.client.tokens import Token, Tokens
 from fastchat.errors import Code, FastChatError
 from fastchat.protocol import messages as wire
-from fastchat.protocol.codec import entry_of, pack
 
 LOG = logging.getLogger("fastchat.client")
 
@@ -36,7 +35,7 @@ KEY_BYTES = 12  # of chance in an idempotency key: no two of a user in 5 minutes
 CONNECT_SECONDS = 10.0  # for one attempt, until CONNECT is answered
 
 
-class Chat:
+class Chat(Acts):
     """A user on a server; made by `connect`, used as `async with`.
 
     A lost connection is made again by itself: rooms go on where they stood, and what was published
@@ -49,7 +48,7 @@ class Chat:
         url: str,
         *,
         name: str | None = None,
-        token: str | None = None,
+        token: Token | None = None,
         timeout: float = TIMEOUT,
         tls: ssl.SSLContext | None = None,
         queue_bytes: int = QUEUE_BYTES,
@@ -60,12 +59,15 @@ class Chat:
             tls = ssl.create_default_context()
         self.url = address.url
         self._timeout = timeout
-        self._core = Core(name=name, token=token)
+        text = token if isinstance(token, str) else None
+        self._core = Core(name=name, token=text, renewable=token is not None and text is None)
         self._rooms: WeakValueDictionary[str, Room] = WeakValueDictionary()
         self._streams: WeakSet[Inbox[Event]] = WeakSet()
         self._joining: dict[str, asyncio.Lock] = {}
         hooks = Hooks(self._queued, self._deliver, self._ended)
-        self._driver = Driver(self._core, address, hooks, tls, connect_seconds, queue_bytes)
+        self._driver = Driver(
+            self._core, address, hooks, Tokens(token, self._core), tls, connect_seconds, queue_bytes
+        )
 
     # life
 
@@ -87,7 +89,7 @@ class Chat:
     @property
     def user(self) -> str:
         """The name the server knows us by."""
-        return self._core.user
+        return self._core.passport.user
 
     # rooms
 
@@ -145,88 +147,6 @@ class Chat:
             return None
         return feed.epoch, feed.position
 
-    # commands
-
-    async def publish(
-        self,
-        room: str,
-        data: object,
-        *,
-        key: str | None = None,
-        echo: bool = True,
-        ephemeral: bool = False,
-        ttl_ms: int = 0,
-        timeout: float | None = None,
-    ) -> Ack:
-        """Say something in a room (joining it first where needed) and wait until the server has it.
-
-        `data` is text, or anything msgpack can say (else TypeError). `key` (1 to 64 characters) makes
-        saying it again harmless for 5 minutes; one is made where none is given, so that a lost connection
-        neither loses nor doubles it. `echo` false: do not send it back to us. `ephemeral`: do not store.
-        """
-        await self._in(room)
-        key = key or secrets.token_hex(KEY_BYTES)
-        command = wire.Publish(0, room, pack(data), key, echo, ephemeral, ttl_ms)
-        body = await self._call(command, timeout, Kind.PUBLISH)
-        return Ack(int(body["offset"]), int(body["ts"]), bool(body.get("duplicate", False)))
-
-    async def post(self, room: str, data: object, *, ephemeral: bool = False) -> None:
-        """Say something without waiting for an answer: it is lost with the connection.
-
-        Waits while more is under way than the connection takes. Disconnected: there is none.
-        """
-        await self._in(room)
-        await self._driver.space()
-        self._core.post(wire.Publish(0, room, pack(data), ephemeral=ephemeral), self._driver.now())
-        self._driver.poke()
-
-    async def direct(self, user: str, data: object, *, key: str | None = None) -> int:
-        """Say something to one user; gives the number of their sessions that it went to."""
-        key = key or secrets.token_hex(KEY_BYTES)
-        return int((await self._call(wire.Direct(0, user, pack(data), key)))["sessions"])
-
-    async def history(
-        self, room: str, *, after: int | None = None, before: int | None = None, limit: int = 100
-    ) -> list[Message | Change]:
-        """Stored messages of a room, oldest first: the first `limit` after an offset, or the last before one.
-
-        Fewer come where fewer are kept; what is hidden or has expired is left out.
-        """
-        await self._in(room)
-        body = await self._call(wire.History(0, room, after, before, limit))
-        entries = [entry_of(room, entry) for entry in body["messages"]]
-        return [entry for entry in entries if isinstance(entry, Message | Change)]
-
-    async def presence(self, room: str, *, limit: int = 100) -> Members:
-        """Who is in a room: how many, and at most `limit` of them."""
-        await self._in(room)
-        body = await self._call(wire.Presence(0, room, limit))
-        return Members(int(body["count"]), tuple(Member(*row[:3]) for row in body["members"]))
-
-    async def state(self, room: str, state: Mapping[str, Any]) -> None:
-        """Tell a room about ourselves: typing, away...; volatile, gone with the connection."""
-        await self._in(room)
-        await self._call(wire.State(0, room, pack(dict(state))))
-
-    async def block(self, user: str, on: bool = True) -> None:
-        """Hear no more of a user, or hear them again; holds across reconnections."""
-        await self._call(wire.Block(0, user, on))
-        change = self._core.blocked.add if on else self._core.blocked.discard
-        change(user)
-
-    async def signal(self, user: str, data: object) -> int:
-        """Send a volatile message to each session of a user; gives their number.
-
-        Disconnected: the connection broke before the answer, and it is not sent twice.
-        """
-        return int((await self._call(wire.Signal(0, user, pack(data)), again=False))["sessions"])
-
-    async def ping(self, *, timeout: float | None = None) -> float:
-        """Ask the server for a sign of life; gives the round trip in seconds."""
-        begun = time.perf_counter()  # a loop's own clock may tick in milliseconds
-        await self._call(wire.Ping(0), timeout)
-        return time.perf_counter() - begun
-
     def events(self) -> Stream[Event]:
         """Everything from now on: messages and presence of joined rooms, directs, signals, gaps, losses,
         notices, and the connection's own life. Let go of it when you stop reading, or it holds the
@@ -249,7 +169,14 @@ class Chat:
         again: bool = True,
     ) -> Mapping[str, Any]:
         seconds = self._timeout if timeout is None else timeout
-        return await self._driver.call(lambda now: self._core.request(command, now, kind, again), seconds)
+        return await self._driver.call(
+            lambda now: self._core.request(command, now, kind, again, until=now + seconds), seconds
+        )
+
+    async def _post(self, command: wire.Command) -> None:
+        await self._driver.space()
+        self._core.post(command, self._driver.now())
+        self._driver.poke()
 
     async def _in(self, room: str) -> None:
         """A room command of somebody outside would be refused (304): join first."""
@@ -272,8 +199,9 @@ class Chat:
                 if fresh and self._core.feeds.pop(room, None) is not None:
                     self._core.abandon(room, self._driver.now())
                 raise
-        recovered = body.get("recovered")
-        return Joined(str(body["epoch"]), int(body["offset"]), recovered, int(body.get("members", 0)))
+        recovered, read = body.get("recovered"), body.get("read")
+        members = int(body.get("members", 0))
+        return Joined(str(body["epoch"]), int(body["offset"]), recovered, members, read)
 
     def _queued(self) -> int:
         rooms = sum(room.bytes for room in list(self._rooms.values()))

@@ -16,14 +16,14 @@ from fastchat.client.backoff import Backoff
 from fastchat.client.events import Event, Left, Offline
 from fastchat.client.failures import CannotConnect, Closed, Disconnected, Refused, ServerFault
 from fastchat.client.feed import Feed
+from fastchat.client.outgoing import Outgoing
+from fastchat.client.passport import Passport
 from fastchat.client.pulse import INTERVAL, Beat, Pulse
 from fastchat.client.pushes import HANDLERS
-from fastchat.client.requests import OWN, Kind, Request, Requests, check_size, connect_payload, join_payload
+from fastchat.client.requests import OWN, Kind, Request, check_size, connect_payload
 from fastchat.errors import FastChatError, ProtocolError
 from fastchat.protocol import messages as wire
 from fastchat.protocol.codec import decode_push, encode_command
-
-MAX_FRAME = 16 * 1024  # bytes, until the server names its own
 
 
 class Phase(Enum):
@@ -43,25 +43,25 @@ class Core:
         *,
         name: str | None = None,
         token: str | None = None,
+        renewable: bool = False,
         client: str = "fastchat-python",
         rng: random.Random | None = None,
     ) -> None:
+        """`renewable`: the shell can bring fresh tokens, and does where `passport.wanting` says so."""
         self.phase = Phase.OFFLINE
         self.failure: FastChatError | None = None
         self.closing = False  # the shell should end this connection
         self.retry_at: float | None = None  # when the shell should connect again
-        self.user = ""  # as the server calls us
-        self.max_frame = MAX_FRAME  # bytes of a command
         self.feeds: dict[str, Feed] = {}
-        self.requests = Requests()
-        self.blocked: set[str] = set()  # blocks are made anew on every connection
-        self._name, self._token, self._client = name, token, client
-        self._resume: str | None = None
-        self._backoff = Backoff(rng or random.Random())
-        self._connect_id = self._after_ms = 0
-        self._why = ""
         self.pulse, self._online_at = Pulse(), 0.0  # the shell tells it when it stops reading
-        self._payloads: list[bytes] = []
+        self.out = Outgoing(self.pulse, self.feeds)
+        self.requests = self.out.requests
+        self.passport = Passport(name, token, client, renewable)
+        self.blocked: set[str] = set()  # blocks are made anew on every connection
+        self.connections = 0  # so far
+        self._backoff = Backoff(rng or random.Random())
+        self._after_ms = 0
+        self._why = ""
         self._events: list[tuple[Event, int]] = []
         self._answers: list[tuple[int, Any]] = []
 
@@ -70,11 +70,11 @@ class Core:
     @property
     def unsent(self) -> int:
         """How many payloads wait to be taken."""
-        return len(self._payloads)
+        return len(self.out.payloads)
 
     def take_payloads(self) -> list[bytes]:
         """What is to be sent now, in order, without the wire's framing."""
-        payloads, self._payloads = self._payloads, []
+        payloads, self.out.payloads = self.out.payloads, []
         return payloads
 
     def take_events(self) -> list[tuple[Event, int]]:
@@ -91,28 +91,37 @@ class Core:
         """When `tick` wants to be called; offline, when the next connection is due."""
         if self.phase is not Phase.READY:
             return self.retry_at
-        retries = (feed.retry_at for feed in self.feeds.values() if feed.retry_at is not None)
-        return min([self.pulse.due(), *retries])
+        dues = [feed.retry_at for feed in self.feeds.values()]
+        dues += [self.pulse.due(), self.out.pacing.due(), self.passport.due]
+        return min(due for due in dues if due is not None)
 
     # requests
 
-    def request(self, command: wire.Command, now: float, kind: Kind = Kind.CALL, again: bool = True) -> int:
+    def request(
+        self,
+        command: wire.Command,
+        now: float,
+        kind: Kind = Kind.CALL,
+        again: bool = True,
+        until: float = 0.0,
+    ) -> int:
         """Send a command, now or when the connection stands; its answer comes under the id given back.
 
-        `again`: carrying it out twice is the same as once, so it may be sent again after a loss.
+        `again`: carrying it out twice is the same as once, so it may be sent again after a loss. `until`:
+        a PUBLISH that comes too early for the server waits, if its turn comes before that time.
         """
         number = self.requests.new_id()
         payload = encode_command(command._replace(id=number))
         room, echo = getattr(command, "room", ""), getattr(command, "echo", True)
-        return self._begin(number, Request(kind, payload, room, again, echo), now)
+        return self._begin(number, Request(kind, payload, room, again, echo, until), now)
 
     def post(self, command: wire.Command, now: float) -> None:
         """Send a command that asks for no reply; Disconnected where no connection stands."""
         if self.phase is not Phase.READY:
             raise self.failure.with_traceback(None) if self.failure else Disconnected("not connected")
         payload = encode_command(command)
-        check_size(payload, self.max_frame)
-        self._put(payload, now)
+        check_size(payload, self.out.max_frame)
+        self.out.put(payload, now)
 
     def join(self, feed: Feed, now: float) -> int:
         """Join a room, or join it again to ask for more; the answer is JOIN's body."""
@@ -135,12 +144,10 @@ class Core:
         """A connection stands: ask to be let in, with every room that can be resumed in the same breath."""
         self.phase, self.closing, self.retry_at = Phase.GREETING, False, None
         self._after_ms, self._why = 0, ""
+        self.connections += 1
         self.pulse.start(now)
-        self._connect_id = self.requests.new_id()
-        connect = wire.Connect(
-            self._connect_id, wire.VERSION, self._token, self._name, self._resume, self._client
-        )
-        self._put(connect_payload(connect, self.feeds.values()), now)
+        connect = self.passport.greet(self.requests.new_id())
+        self.out.put(connect_payload(connect, self.feeds.values()), now)
 
     def receive(self, payload: bytes, now: float) -> None:
         """Take one payload. ServerFault: the connection cannot be trusted any more."""
@@ -160,13 +167,14 @@ class Core:
         """The connection is gone, or none came about: plan the next one."""
         if self.phase is Phase.ENDED:
             return
-        if self._resume is None:  # never let in: whoever called should know at once
+        self.passport.lost()
+        if self.passport.resume is None:  # never let in: whoever called should know at once
             self.end(CannotConnect(why))
             return
         if self.phase is Phase.READY:
             self._backoff.lived(now - self._online_at)
         self.phase, self.closing = Phase.OFFLINE, False
-        self._payloads.clear()
+        self.out.payloads.clear()
         for feed in self.feeds.values():
             feed.offline()
         for number, request in self.requests:
@@ -196,6 +204,8 @@ class Core:
             if feed.retry_at is not None and feed.retry_at <= now:
                 feed.retry_at = None
                 self._fill(feed, now) if feed.live else self._rejoin(feed, now)
+        self.out.pace(now)
+        self.passport.tick(now)
         beat = self.pulse.beat(now)
         if beat is Beat.GIVE_UP:
             raise Disconnected("the server has fallen silent")
@@ -208,31 +218,37 @@ class Core:
 
     def greeting(self, number: int) -> bool:
         """Is this the answer to CONNECT?"""
-        return self.phase is Phase.GREETING and number == self._connect_id
+        return self.phase is Phase.GREETING and self.passport.awaits(number)
 
     def let_in(self, body: Mapping[str, Any], now: float) -> bool:
         """CONNECT was answered; True when it was not the first time."""
-        again = self._resume is not None
-        self.max_frame = int(body["limits"]["max_frame"])
+        self.out.max_frame = int(body["limits"]["max_frame"])
         self.pulse.interval = max(1.0, int(body.get("ping_ms") or INTERVAL * 1000) / 1000)
-        self.user, self._resume = str(body["user"]), str(body["session"])
+        again = self.passport.let_in(body, now)
         self.phase, self._online_at = Phase.READY, now
         return again
 
-    def resume(self, now: float) -> None:
+    def resume(self, again: bool, now: float) -> None:
         """Take up what CONNECT did not: other rooms, presence, blocks, every request without an answer."""
         for feed in list(self.feeds.values()):
             if feed.retry_at is None and (feed.presence or not feed.live):
                 self._rejoin(feed, now)
         for user in sorted(self.blocked):
             self.post(wire.Block(0, user, True), now)
-        for number, request in self.requests:
-            if not request.sent:
-                self._transmit(number, request, now)
+        self.out.resend(now)
+        if again and not self.out.payloads:  # the server holds our old secret until it hears from us
+            self.post(wire.Pong(0), now)
+
+    def renew(self, token: str, now: float) -> None:
+        """The shell brought a fresh token."""
+        self.passport.renew(token)
+        if self.phase is Phase.READY:
+            self.request(wire.Refresh(0, token), now, Kind.RENEW)
 
     def turned_away(self, refusal: Refused, reconnect: bool) -> None:
         """BYE, or CONNECT refused: over for good, or until the server says it may be tried again."""
-        if not reconnect or self._resume is None:
+        hopeful = self.passport.turned_away(refusal.code) or reconnect
+        if not hopeful or self.passport.resume is None:
             self.end(refusal)
             return
         self._after_ms, self._why, self.closing = refusal.retry_ms or 0, str(refusal), True
@@ -267,25 +283,8 @@ class Core:
             raise self.failure.with_traceback(None)  # it is raised again and again
         if feed is not None:
             self.feeds[feed.room] = feed
-        check_size(request.payload, self.max_frame)
-        self.requests.add(number, request)
-        if self.phase is Phase.READY:
-            self._transmit(number, request, now)
+        self.out.begin(number, request, self.phase is Phase.READY, now)
         return number
-
-    def _transmit(self, number: int, request: Request, now: float) -> None:
-        if request.payload:
-            payload = request.payload
-        elif request.room in self.feeds:
-            payload = join_payload(number, self.feeds[request.room])
-        else:
-            return
-        request.sent = True
-        self._put(payload, now)
-
-    def _put(self, payload: bytes, now: float) -> None:
-        self._payloads.append(payload)
-        self.pulse.spoke(now)
 
     def _fill(self, feed: Feed, now: float) -> None:
         missing = feed.missing()

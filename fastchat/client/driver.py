@@ -7,10 +7,7 @@ answer that stands behind it); what waits for the server is bounded (PENDING_BYT
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
-import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,7 +16,8 @@ from fastchat.client.address import Address
 from fastchat.client.core import Core, Phase
 from fastchat.client.events import Event
 from fastchat.client.failures import Disconnected, RequestTimeout
-from fastchat.client.link import Link
+from fastchat.client.link import Link, plain
+from fastchat.client.tokens import NoToken, Tokens
 from fastchat.client.wires import TcpWire, Wire, WsWire
 from fastchat.errors import FastChatError
 
@@ -47,6 +45,7 @@ class Driver:
         core: Core,
         address: Address,
         hooks: Hooks,
+        tokens: Tokens,
         tls: ssl.SSLContext | None,
         connect_seconds: float,
         queue_bytes: int,
@@ -54,6 +53,7 @@ class Driver:
         self.core = core
         self._address = address
         self._hooks = hooks
+        self._tokens = tokens
         self._tls = tls
         self._connect_seconds = connect_seconds
         self._queue_bytes = queue_bytes
@@ -153,6 +153,7 @@ class Driver:
             self._turn.set()
         if self.core.closing:
             self._part()
+        self._tokens.look(self.pump)
         self.regulate()
         self._arm()
 
@@ -223,6 +224,7 @@ class Driver:
         """One connection from its first byte to its last; says why it ended."""
         try:
             async with asyncio.timeout(self._connect_seconds):
+                await self._tokens.before_connecting()
                 await self._open()
                 while self.core.phase is not Phase.READY and self._link is not None:
                     await self._next_turn()
@@ -232,6 +234,8 @@ class Driver:
             self._give_up(f"no answer within {self._connect_seconds:g} s")
         except OSError as error:
             self._link, self._why = None, plain(error)
+        except NoToken as error:
+            self._why = str(error)
         while self._link is not None:
             await self._next_turn()
         return self._why
@@ -285,12 +289,3 @@ class Driver:
             if self._link is not None:
                 self._link.abort(str(silence))
         self.pump()
-
-
-def plain(error: OSError) -> str:
-    """An error of the network for people: asyncio wraps several into one text, or gives none."""
-    if isinstance(error, socket.gaierror):
-        return f"unknown host ({error.strerror})"
-    if error.errno in errno.errorcode:  # asyncio's own text only tells that connecting failed
-        return os.strerror(error.errno or 0)
-    return error.strerror or str(error) or type(error).__name__

@@ -68,7 +68,7 @@ class Offline(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """The answer to PUBLISH; `duplicate` when the server had seen the key before."""
+    """The answer to PUBLISH and to changes; `duplicate` when the server had done it before."""
 
     offset: int  # 0 for what is not stored
     ts: int  # ms
@@ -82,6 +82,7 @@ class Joined(NamedTuple):
     offset: int
     recovered: bool | None  # None: nothing was asked to be recovered
     members: int
+    read: int | None = None  # up to where this user has marked the room as read
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ Invariant: its owner hears `link_lost` once, after everything that was received 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 from typing import Protocol, cast
 
 from fastchat.client.failures import ServerFault
@@ -120,3 +123,12 @@ class Link(asyncio.Protocol):
         replies = self._wire.replies()
         if replies and self._transport is not None:
             self._transport.write(replies)
+
+
+def plain(error: OSError) -> str:
+    """An error of the network for people: asyncio wraps several into one text, or gives none."""
+    if isinstance(error, socket.gaierror):
+        return f"unknown host ({error.strerror})"
+    if error.errno in errno.errorcode:  # asyncio's own text only tells that connecting failed
+        return os.strerror(error.errno or 0)
+    return error.strerror or str(error) or type(error).__name__

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from fastchat.client.core import Core
 
 RETRY_MS = 1000  # a room that refused us for now without saying until when
-TURNED_OUT = {"kick": Code.KICKED, "ban": Code.BANNED}  # NOTICE actions that end a membership
+TURNED_OUT = {  # NOTICE actions that end a membership
+    "kick": (Code.KICKED, "kicked"),
+    "ban": (Code.BANNED, "banned"),
+}
 
 
 def _result(core: Core, push: wire.Result, size: int, now: float) -> None:
@@ -30,6 +33,8 @@ def _result(core: Core, push: wire.Result, size: int, now: float) -> None:
     request = core.requests.pop(push.id)
     if request is None:
         return  # its caller has given up waiting
+    if request.kind is Kind.RENEW:
+        core.passport.renewed(push.body, now)
     feed = core.feeds.get(request.room)
     if feed is not None:
         _room_result(core, feed, request, push, size, now)
@@ -49,7 +54,7 @@ def _room_result(core: Core, feed: Feed, request: Request, push: wire.Result, si
 
 def _let_in(core: Core, body: Mapping[str, Any], size: int, now: float) -> None:
     again = core.let_in(body, now)
-    core.tell(Online(core.user, str(body.get("node", "")), again), 0)
+    core.tell(Online(core.passport.user, str(body.get("node", "")), again), 0)
     rooms: Mapping[str, Any] = body.get("rooms") or {}
     for room, joined in rooms.items():
         feed = core.feeds.get(room)
@@ -62,7 +67,7 @@ def _let_in(core: Core, body: Mapping[str, Any], size: int, now: float) -> None:
             continue
         feed.joined(joined, size // len(rooms))
         core.progress(feed, now)
-    core.resume(now)
+    core.resume(again, now)
 
 
 def _not_rejoined(core: Core, feed: Feed, refusal: Refused, now: float) -> None:
@@ -81,7 +86,7 @@ def _error(core: Core, push: wire.Error, size: int, now: float) -> None:
         core.tell(Complaint(refusal.code, push.text), size)
         return
     request = core.requests.pop(push.id)
-    if request is None:
+    if request is None or core.out.hold(push.id, request, refusal, now):
         return
     feed = core.feeds.get(request.room)
     if request.kind is Kind.REJOIN and feed is not None:
@@ -95,6 +100,9 @@ def _error(core: Core, push: wire.Error, size: int, now: float) -> None:
             core.progress(feed, now)
     elif request.kind is Kind.JOIN and feed is not None and feed.epoch is None:
         core.drop(request.room, refusal)
+    elif request.kind is Kind.RENEW:
+        core.passport.unrenewed(now)
+        core.tell(Complaint(refusal.code, push.text), size)
     if request.kind in (Kind.CALL, Kind.JOIN, Kind.PUBLISH):
         core.answer(push.id, refusal)
 
@@ -133,9 +141,10 @@ def _notice(core: Core, push: wire.Notice, size: int, now: float) -> None:
     if push.room not in core.feeds:
         return
     core.tell(push, size)
-    code = TURNED_OUT.get(push.action)
-    if code is not None and push.user.casefold() == core.user.casefold():
-        why = push.reason or f"{push.action} by {push.by or 'a moderator'}"
+    end = TURNED_OUT.get(push.action)
+    if end is not None and push.user.casefold() == core.passport.user.casefold():
+        code, word = end
+        why = f"{word} by {push.by or 'a moderator'}{': ' + push.reason if push.reason else ''}"
         core.turned_out(push.room, Refused(code, why))
 
 

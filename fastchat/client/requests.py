@@ -29,9 +29,10 @@ class Kind(Enum):
     REJOIN = "rejoin"  # the room goes on after a reconnection; nobody waits
     FILL = "fill"  # HISTORY for a hole; nobody waits
     PROBE = "probe"  # PING to a silent server; nobody waits
+    RENEW = "renew"  # REFRESH with a fresh token; nobody waits
 
 
-OWN = frozenset({Kind.REJOIN, Kind.FILL, Kind.PROBE})  # the core's: they end with the connection
+OWN = frozenset({Kind.REJOIN, Kind.FILL, Kind.PROBE, Kind.RENEW})  # the core's: they end with the connection
 
 
 @dataclass(slots=True)
@@ -43,7 +44,13 @@ class Request:
     room: str = ""
     again: bool = True  # carrying it out twice is the same as once
     echo: bool = True
+    until: float = 0.0  # when whoever waits for the answer gives up
     sent: bool = False  # on the connection that stands
+
+    @property
+    def patient(self) -> bool:
+        """It may wait while the server takes no more: a publish under a key, which nothing can double."""
+        return self.kind is Kind.PUBLISH and self.until > 0
 
 
 class Requests:
@@ -59,8 +66,11 @@ class Requests:
     def __len__(self) -> int:
         return len(self._table)
 
-    def __contains__(self, number: int) -> bool:
+    def __contains__(self, number: object) -> bool:
         return number in self._table
+
+    def __getitem__(self, number: int) -> Request:
+        return self._table[number]
 
     def __iter__(self) -> Iterator[tuple[int, Request]]:
         """A snapshot in the order they were made: whoever iterates may answer."""

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastchat.client.events import Change, Joined, Left, Message, Position, RoomEvent
+from fastchat.client.events import Ack, Change, Joined, Left, Message, Position, RoomEvent
 from fastchat.client.failures import Refused
 from fastchat.client.inbox import Inbox
+from fastchat.client.moderation import Moderation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,20 @@ class Host(Protocol):
     async def leave(self, room: str) -> None:
         """Leave the room."""
 
+    async def edit(self, room: str, offset: int, data: object) -> Ack: ...
 
-class Room:
+    async def delete(self, room: str, offset: int) -> Ack: ...
+
+    async def react(self, room: str, offset: int, emoji: str, on: bool = True) -> Ack: ...
+
+    async def mark(self, room: str, offset: int | None = None) -> int: ...
+
+    async def moderate(
+        self, room: str, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+    ) -> None: ...
+
+
+class Room(Moderation):
     """Messages of one room: `async for message in chat.room("lobby")`.
 
     The room is joined when iteration begins. `async with` joins at once and leaves at the end. When the
@@ -84,6 +97,28 @@ class Room:
         """Leave the room; iteration ends after what is already here."""
         self._inbox.end()
         await self._host.leave(self.name)
+
+    async def edit(self, offset: int, data: object) -> Ack:
+        """Put other data in place of a message of ours."""
+        return await self._host.edit(self.name, offset, data)
+
+    async def delete(self, offset: int) -> Ack:
+        """Take a message back: ours, or anybody's for who moderates the room."""
+        return await self._host.delete(self.name, offset)
+
+    async def react(self, offset: int, emoji: str, on: bool = True) -> Ack:
+        """Put an emoji to a message, or take it back."""
+        return await self._host.react(self.name, offset, emoji, on)
+
+    async def mark(self, offset: int | None = None) -> int:
+        """Keep on the server up to where we have read; gives where the mark stands."""
+        return await self._host.mark(self.name, offset)
+
+    async def moderate(
+        self, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+    ) -> None:
+        """Act on a user in this room, or on the room itself, by the name of the action."""
+        await self._host.moderate(self.name, action, user, seconds=seconds, reason=reason)
 
     def take(self, event: RoomEvent, size: int) -> None:
         """Take an event of this room (called by the chat)."""

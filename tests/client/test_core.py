@@ -10,6 +10,7 @@ from fastchat.client.core import Phase
 from fastchat.client.events import Complaint, Left, Lost, Offline, Online, Presence
 from fastchat.client.failures import CannotConnect, Closed, Disconnected, Refused, ServerFault
 from fastchat.client.feed import Feed
+from fastchat.client.passport import DOUBTS
 from fastchat.client.requests import Kind
 from fastchat.errors import Code
 from fastchat.protocol import codec
@@ -35,7 +36,7 @@ def test_nothing_is_sent_before_connect_is_answered() -> None:
     assert script.sent() == [] and script.core.phase is Phase.GREETING
     script.let_in(connect, user="Ada")
     assert script.sent() == [wire.Ping(number)]
-    assert script.core.phase is Phase.READY and script.core.user == "Ada"
+    assert script.core.phase is Phase.READY and script.core.passport.user == "Ada"
     assert script.events() == [Online("Ada", "n", False)]
 
 
@@ -243,7 +244,10 @@ def test_being_turned_out_ends_the_membership(action: str, code: Code) -> None:
     script.say(codec.notice(pack("lobby"), action, pack("bob"), reason="x", by="eve"))
     assert "lobby" in script.core.feeds
     script.say(codec.notice(pack("lobby"), action, pack("ADA"), reason="spam", by="eve"), message(4))
-    assert script.events()[-1] == Left("lobby", code, "spam") and script.core.feeds == {}
+    word = "kicked" if action == "kick" else "banned"
+    assert script.events()[-1] == Left("lobby", code, f"{word} by eve: spam") and script.core.feeds == {}
+    script.core.lost("cut", script.now)
+    assert script.open().rooms == {}, "who was turned out does not come back by itself"
 
 
 def test_without_echo_the_result_stands_for_the_message() -> None:
@@ -326,7 +330,12 @@ def test_everything_is_resumed_in_one_round_trip() -> None:
     )
     assert script.events()[0] == Online("ada", "n", True)
     script.say(message(7, "a"), message(9, "b"))
-    assert shapes(script.events()) == [7, 9] and script.sent() == []
+    assert shapes(script.events()) == [7, 9]
+    assert script.sent() == [wire.Pong(0)], "the server should know that its new secret has arrived"
+
+
+def test_the_first_connect_needs_no_frame_behind_it() -> None:
+    assert Script().connected().sent() == []
 
 
 def test_what_came_meanwhile_is_told_in_order() -> None:
@@ -388,7 +397,7 @@ def test_a_room_refused_for_now_is_joined_later() -> None:
     script.joined(offset=3)
     script.core.lost("cut", script.now)
     script.let_in(script.open(), lobby=pack({"error": [403, "full", {"retry_ms": 3000}]}))
-    assert script.sent() == [] and script.core.feeds["lobby"].retry_at == script.now + 3.0
+    assert script.sent() == [wire.Pong(0)] and script.core.feeds["lobby"].retry_at == script.now + 3.0
     script.now += 3
     script.core.tick(script.now)
     (join,) = script.sent()
@@ -538,6 +547,35 @@ def test_a_reconnection_refused_for_good_ends_everything() -> None:
     connect = script.open()
     script.say(codec.error(connect.id, 307, "name taken", field="name"))
     assert script.core.failure is script.answers[number]
+
+
+def refuse_the_name(script: Script) -> None:
+    script.say(codec.error(script.open().id, 307, "name taken", field="name"))
+
+
+def test_a_name_that_our_own_lost_session_bears_is_asked_for_a_few_times() -> None:
+    script = Script(name="ada").connected()
+    script.core.lost("cut", script.now)
+    script.open()
+    script.core.lost("cut", script.now)  # the server may have let us in
+    for _ in range(DOUBTS):
+        refuse_the_name(script)
+        assert script.core.closing and script.core.failure is None
+        script.core.lost("closed", script.now)
+        assert script.core.retry_at is not None
+    refuse_the_name(script)
+    assert isinstance(script.core.failure, Refused) and script.core.failure.code == 307
+
+
+def test_once_let_in_a_taken_name_is_final_again() -> None:
+    script = Script(name="ada").connected()
+    script.core.lost("cut", script.now)
+    script.open()
+    script.core.lost("cut", script.now)
+    script.let_in(script.open())
+    script.core.lost("cut", script.now)
+    refuse_the_name(script)
+    assert isinstance(script.core.failure, Refused)
 
 
 def test_attempts_that_fail_grow_apart_until_one_lives() -> None:

@@ -108,7 +108,8 @@ def test_a_name_taken_over_ends_the_older_client(run: Run) -> None:
         async with serving() as server:
             url = f"tcp://127.0.0.1:{server.port}"
             async with connect(url, name="ada") as older, connect(url, name="ada2") as newer:
-                newer._core._name, newer._core._resume = "ada", older._core._resume
+                mine = newer._core.passport
+                mine._name, mine.resume = "ada", older._core.passport.resume
                 room = older.room("lobby")
                 await room.join()
                 newer._driver._link.abort("test")
