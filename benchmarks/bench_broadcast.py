@@ -220,3 +220,56 @@ def test_put(benchmark: Any, pairs: Pairs, twin: Any) -> None:
 
     benchmark.group = "64 puts into a room of 1000"
     benchmark.pedantic(target, setup=setup, rounds=30, warmup_rounds=3)
+
+
+NEAR = "64 messages, each near 20 of 1000, to their sockets"
+SIDE = 32  # members stand in a square, one apart: a circle of this radius holds 21 of them
+RADIUS = 2.5
+PLACES = [(float(i % SIDE), float(i // SIDE)) for i in range(1000)]
+HEARD = [(5.0 + number % 20, 5.0 + number // 20) for number in range(64)]
+
+
+@TWIN
+def test_near(benchmark: Any, pairs: Pairs, twin: Any) -> None:
+    bench = Bench(twin, pairs.take(1000), True)
+    room = bench.core.fanout(Policy.DISCONNECT, lambda start, end, why: b"", 0.0, RADIUS)
+    for outbox, place in zip(bench.outboxes, PLACES, strict=True):
+        room.add(outbox)
+        room.place(outbox, *place)
+
+    def target() -> None:
+        for place in HEARD:
+            room.put(PAYLOAD, at=place)
+        bench.flush()
+
+    measure(benchmark, pairs, NEAR, target)
+
+
+@TWIN
+def test_near_by_comparing(benchmark: Any, pairs: Pairs, twin: Any) -> None:
+    """What one writes without a grid: compare with every member, put on the outboxes of the near ones."""
+    bench = Bench(twin, pairs.take(1000), True)
+    members = list(zip(bench.outboxes, PLACES, strict=True))
+
+    def target() -> None:
+        for x, y in HEARD:
+            for outbox, (a, b) in members:
+                if (a - x) * (a - x) + (b - y) * (b - y) <= RADIUS * RADIUS:
+                    outbox.put(PAYLOAD)
+        bench.flush()
+
+    measure(benchmark, pairs, NEAR, target)
+
+
+@TWIN
+def test_near_as_everybody(benchmark: Any, pairs: Pairs, twin: Any) -> None:
+    """The same messages to the whole room."""
+    bench = Bench(twin, pairs.take(1000), True)
+    room = bench.room()
+
+    def target() -> None:
+        for _ in HEARD:
+            room.put(PAYLOAD)
+        bench.flush()
+
+    measure(benchmark, pairs, NEAR, target)

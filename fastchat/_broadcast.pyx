@@ -15,21 +15,23 @@ while it is still open, and the loop reads it there just before each send, so it
 mean another file. What a frozen round refers to does not move until the round ends. `total` counts each
 batch, arena and handed byte once.
 
-The parts, in order of reading: records, buffers, outbox, rooms, this file, round, send, deliver, queue,
-limits.
+The parts, in order of reading: records, buffers, outbox, rooms, grid, this file, round, send, deliver,
+queue, limits.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, EPIPE, errno
+from libc.math cimport floor
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from fastchat._broadcast_base import CLOCK_SENDS as _CLOCK_SENDS
 from fastchat._broadcast_base import HAND_BYTES as _HAND_BYTES
-from fastchat._broadcast_base import Stats
+from fastchat._broadcast_base import MARGIN, MAX_COORDINATE, RADII, Stats
+from fastchat._broadcast_base import RANGE_SHARE as _RANGE_SHARE
 from fastchat.config import Policy
 
 __all__ = ["Broadcaster", "Fanout", "Outbox"]
@@ -37,6 +39,11 @@ __all__ = ["Broadcaster", "Fanout", "Outbox"]
 include "_broadcast_records.pxi"
 
 cdef Py_ssize_t HAND = _HAND_BYTES
+cdef Py_ssize_t RANGE_SHARE = _RANGE_SHARE
+cdef double FARTHEST = MAX_COORDINATE
+cdef double LEAST_RADIUS = RADII[0]
+cdef double MOST_RADIUS = RADII[1]
+cdef double LOOK = MARGIN
 cdef object DISCONNECT = Policy.DISCONNECT
 cdef object LATEST = Policy.LATEST
 cdef tuple WHY = ("expired", "slow")  # of a gap
@@ -47,6 +54,7 @@ cdef class Fanout
 cdef class Broadcaster
 
 include "_broadcast_buffers.pxi"
+include "_broadcast_grid.pxi"
 include "_broadcast_outbox.pxi"
 include "_broadcast_rooms.pxi"
 
@@ -92,6 +100,9 @@ cdef class Broadcaster:
     cdef source_t *sources
     cdef int source_count
     cdef int source_slots
+    cdef range_t *ranges  # which sources lead on to
+    cdef int range_count
+    cdef int range_slots
     cdef batch_t **frozen
     cdef int frozen_count
     cdef int frozen_slots
@@ -151,6 +162,7 @@ cdef class Broadcaster:
             free(self.arenas[i].items)
         free(self.todos)
         free(self.sources)
+        free(self.ranges)
         free(self.frozen)
         free(self.merging)
 
@@ -158,9 +170,12 @@ cdef class Broadcaster:
         """A connection's outbox; `fd` (non-blocking, no TLS) allows sends on the descriptor itself."""
         return Outbox.__new__(Outbox, self, sink, wire, fd)
 
-    def fanout(self, policy, gap, double coalesce=0.0):
-        """A room; `gap(from, to, why)` makes the GAP payload, `coalesce` is its tick in seconds."""
-        return Fanout.__new__(Fanout, self, policy, gap, coalesce)
+    def fanout(self, policy, gap, double coalesce=0.0, double radius=0.0):
+        """A room; `gap(from, to, why)` makes the GAP payload, `coalesce` is its tick in seconds.
+
+        With a `radius` its members have places, and a put `at` a place reaches those within the radius.
+        """
+        return Fanout.__new__(Fanout, self, policy, gap, coalesce, radius)
 
     @property
     def waiting(self):

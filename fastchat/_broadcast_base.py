@@ -14,6 +14,27 @@ from typing import NamedTuple, Protocol
 HAND_BYTES = 64 * 1024
 CLOCK_SENDS = 64  # sends between two looks at the clock: some 300 microseconds
 
+# of fan-outs with a radius
+MAX_COORDINATE = 1e9  # either way: with them a double still tells ten-thousandths of the smallest radius
+RADII = (1e-3, 1e9)  # the smallest and the largest
+MARGIN = 1 + 1e-9  # of the radius when cells are looked up: what rounding could hide is looked at as well
+RANGE_SHARE = 8  # bytes of `batch_bytes` for each range of frames that a member is to get: a range takes 12
+
+
+def checked_place(x: float, y: float) -> tuple[float, float]:
+    """Return coordinates as floats; raises ValueError for what is nowhere."""
+    x, y = x + 0.0, y + 0.0
+    if not (abs(x) <= MAX_COORDINATE and abs(y) <= MAX_COORDINATE):  # NaN fails every comparison
+        raise ValueError(f"coordinates are numbers from -{MAX_COORDINATE:g} to {MAX_COORDINATE:g}")
+    return x, y
+
+
+def checked_radius(radius: float) -> float:
+    """Return a radius as a float; raises ValueError for one that no grid can have."""
+    if not RADII[0] <= radius <= RADII[1]:
+        raise ValueError(f"a radius is from {RADII[0]:g} to {RADII[1]:g}")
+    return float(radius)
+
 
 class Wire(IntEnum):
     """How payloads become frames on an outbox; the same numbers in C."""

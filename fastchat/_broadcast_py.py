@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 
 from fastchat._broadcast_base import CLOCK_SENDS, HAND_BYTES, Faults, Sink, Stats, Wire
+from fastchat._broadcast_outbox import Outbox
 from fastchat._broadcast_queue import Frame, Gap, Run, merged, stale
-from fastchat._broadcast_rooms import Fanout, Outbox
+from fastchat._broadcast_rooms import Fanout
 from fastchat._broadcast_send import balance, cut_off, deliver, drain, finish, limit, sift
 from fastchat.config import Policy
 
@@ -68,9 +69,18 @@ class Broadcaster:
         """A connection's outbox; `fd` (non-blocking, no TLS) allows sends on the descriptor itself."""
         return Outbox(self, sink, wire, fd)
 
-    def fanout(self, policy: Policy, gap: Callable[[int, int, str], bytes], coalesce: float = 0.0) -> Fanout:
-        """A room; `gap(from, to, why)` makes the GAP payload, `coalesce` is its tick in seconds."""
-        return Fanout(self, policy, gap, coalesce)
+    def fanout(
+        self,
+        policy: Policy,
+        gap: Callable[[int, int, str], bytes],
+        coalesce: float = 0.0,
+        radius: float = 0.0,
+    ) -> Fanout:
+        """A room; `gap(from, to, why)` makes the GAP payload, `coalesce` is its tick in seconds.
+
+        With a `radius` its members have places, and a put `at` a place reaches those within the radius.
+        """
+        return Fanout(self, policy, gap, coalesce, radius)
 
     @property
     def waiting(self) -> bool:
@@ -172,10 +182,14 @@ class Broadcaster:
             self._ticking.pop(room, None)
             for wire, batch in room._freeze():
                 self._frozen += batch.frames
+                if room._grid is not None:
+                    continue
                 whole = Run(batch.frames)
                 members = ((outbox, since, self._order) for outbox, since in room._members[wire].items())
                 for outbox, since, until in chain(batch.left, members):
                     self._give(todo, outbox, whole, max(since, outbox._floor), until, batch.skips.get(outbox))
+            for outbox, frames in room._grid.freeze() if room._grid is not None else ():
+                self._give(todo, outbox, Run(frames), outbox._floor, self._order, None)
         gathered, self._gathered = self._gathered, []
         for outbox in gathered:
             outbox._gathered = False

@@ -29,7 +29,7 @@ cdef Py_ssize_t enqueue(Broadcaster core, conn_t *conn, merge_t *merge, Py_ssize
     cdef int i
     for i in range(merge.live):
         size = span(merge.sources[i].batch, merge.sources[i].first, merge.sources[i].last)
-        merge.sources[i].own = 2 * size < merge.sources[i].batch.size
+        merge.sources[i].own = merge.sources[i].more >= 0 or 2 * size < merge.sources[i].batch.size
     while next_run(core, merge, &run):
         while sent and run.batch != NULL and run.first < run.last:
             size = span(run.batch, run.first, run.first + 1)

@@ -112,11 +112,42 @@ cdef struct member_t:
     conn_t *conn
     uint64_t since  # order when it was added
 
+cdef struct range_t:  # frames of a batch that were put for one member of a room with a radius
+    int first
+    int last
+    int next  # how much further on the member's next range stands, 0: this is the last one
+
+cdef struct spot_t:  # where a member is, beside its member_t
+    double x
+    double y
+    int64_t column
+    int64_t row
+    int before  # in its bucket
+    int next
+    int first  # range of the member, -1: none
+    int last
+    bint placed
+
+cdef struct grid_t:  # of a room with a radius
+    double radius
+    spot_t *spots  # as many as members, in the same places
+    int slots
+    int placed
+    int *buckets  # first members of chains
+    int bucket_count  # a power of two, 0 before the first member is placed
+    range_t *ranges  # since the last round
+    int range_count
+    int range_slots
+    int *chosen  # scratch: numbers of members
+    int chosen_count
+    int chosen_slots
+
 cdef struct source_t:  # one range of a share
     batch_t *batch
     int first
     int last
     int next
+    int more  # first of a chain of further ranges of this batch, -1: none
     bint own  # used by queues: copy rather than refer
 
 cdef struct todo_t:

@@ -1,5 +1,8 @@
 # The members of a room and what gathers for them until the next round. Part of _broadcast.pyx.
 
+cdef str NO_RADIUS = "this fan-out has no radius"
+
+
 @cython.final
 @cython.no_gc_clear
 cdef class Fanout:
@@ -18,8 +21,10 @@ cdef class Fanout:
     cdef int slots
     cdef int on_wire[3]
     cdef list owners  # the outboxes of `members`, in the same places
+    cdef grid_t *grid  # NULL: no radius
     cdef batch_t *batches[3]
-    cdef list left  # (outbox, since, until) of members removed since the last round
+    # (outbox, since, until) of members removed since the last round; with a radius (outbox, range, 0)
+    cdef list left
     cdef list skips  # (outbox, order)
     cdef Py_ssize_t gathered  # payload bytes
     cdef bint waiting
@@ -27,7 +32,7 @@ cdef class Fanout:
     cdef int mark  # its last entry of this room, -1: a frame stands after it
     cdef uint64_t newest
 
-    def __cinit__(self, Broadcaster core not None, policy, gap, double coalesce):
+    def __cinit__(self, Broadcaster core not None, policy, gap, double coalesce, double radius):
         self.core = core
         self.policy = Policy(policy)
         self.gap = gap
@@ -38,6 +43,8 @@ cdef class Fanout:
         self.owners = []
         self.left = []
         self.skips = []
+        if radius:
+            self.grid = grid_new(radius)
 
     def __dealloc__(self):
         cdef int i
@@ -48,6 +55,7 @@ cdef class Fanout:
                 self.members[i].conn.seated -= 1
                 self.members[i].conn.seats[k] = self.members[i].conn.seats[self.members[i].conn.seated]
         free(self.members)
+        grid_free(self.grid)
         for i in range(3):
             if self.batches[i] != NULL:
                 self.batches[i].room = NULL  # it was borrowed
@@ -68,6 +76,8 @@ cdef class Fanout:
             self.members = <member_t *>grown(self.members, &self.slots, self.count + 1, sizeof(member_t))
         if conn.seated == conn.seat_slots:
             self._more_seats(conn)
+        if self.grid != NULL:
+            more_spots(self.grid, self.count)
         self.owners.append(outbox)
         self.members[self.count].conn = conn
         self.members[self.count].since = self.core.order
@@ -85,28 +95,76 @@ cdef class Fanout:
         cdef uint64_t since
         if k < 0:
             return
+        if self.grid != NULL:
+            if self.grid.spots[conn.seats[k].at].first >= 0:
+                self.left.append((outbox, self.grid.spots[conn.seats[k].at].first, 0))
+            self._forget(conn, k)
+            return
         since = self.members[conn.seats[k].at].since
         if batch != NULL and batch.count and batch.frames[batch.count - 1].order > since:
             self.left.append((outbox, since, self.core.order))
         self._forget(conn, k)
 
+    def place(self, Outbox outbox not None, double x, double y):
+        """Let a member be at this place; raises ValueError for what is none, or where there is no radius."""
+        cdef int k = seat_in(&outbox.conn, <PyObject *>self)
+        if self.grid == NULL:
+            raise ValueError(NO_RADIUS)
+        check_place(x, y)
+        if k >= 0:
+            place_spot(self.grid, self.count, outbox.conn.seats[k].at, x, y)
+
+    def unplace(self, Outbox outbox not None):
+        """Let a member be nowhere, as at first."""
+        cdef int k = seat_in(&outbox.conn, <PyObject *>self)
+        if self.grid != NULL and k >= 0:
+            lift_spot(self.grid, outbox.conn.seats[k].at)
+
+    def position(self, Outbox outbox not None):
+        """Tell where a member is."""
+        cdef int k = seat_in(&outbox.conn, <PyObject *>self)
+        cdef spot_t *spot
+        if self.grid == NULL or k < 0:
+            return None
+        spot = &self.grid.spots[outbox.conn.seats[k].at]
+        return (spot.x, spot.y) if spot.placed else None
+
     def full(self, Py_ssize_t size):
         """Would a payload of `size` bytes be refused?"""
-        return 0 < self.gathered and self.gathered + size > self.core.batch_bytes
+        return self._full(size)
 
-    def put(self, bytes payload not None, int64_t offset=0, *, skip=(), double expires=0.0, bint keep=False):
+    cdef bint _full(self, Py_ssize_t size) noexcept:
+        cdef Py_ssize_t most = self.core.batch_bytes
+        if self.grid != NULL and self.grid.range_count > most // RANGE_SHARE:
+            return True
+        return 0 < self.gathered and self.gathered + size > most
+
+    def put(
+        self,
+        bytes payload not None,
+        int64_t offset=0,
+        *,
+        skip=(),
+        double expires=0.0,
+        bint keep=False,
+        at=None,
+    ):
         """Queue one payload for every member but `skip`; False: the batch is full and nothing was queued.
 
         `offset` 0 is for what is not stored, `expires` is on the broadcaster's clock (0: never), `keep`
-        frames are never dropped by policy and never refused.
+        frames are never dropped by policy and never refused. `at` a place only those near it get it.
         """
         cdef Broadcaster core = self.core
         cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
         cdef bytes text = None
         cdef int wire
-        if not keep and 0 < self.gathered and self.gathered + size > core.batch_bytes:
+        if at is not None and self.grid == NULL:
+            raise ValueError(NO_RADIUS)
+        if not keep and self._full(size):
             core.refused += 1
             return False
+        if self.grid != NULL:
+            return put_chosen(self, payload, offset, at, skip, expires, keep)
         if self.on_wire[2]:
             text = core.to_json(payload)
         for wire in range(3):  # whatever can fail comes before anything is queued
@@ -123,11 +181,14 @@ cdef class Fanout:
             if outbox in self:
                 self.skips.append((outbox, core.order))
         self.gathered += size
-        if not self.waiting:
-            self._wait()
-        elif not self.coalesce:
-            core._arm()
+        self._stir()
         return True
+
+    cdef int _stir(self) except -1:
+        """See to it that what was put goes out in time."""
+        if not self.waiting:
+            return self._wait()
+        return 0 if self.coalesce else self.core._arm()
 
     cdef int _reserve(self, int wire, Py_ssize_t size) except -1:
         if self.batches[wire] == NULL:
@@ -187,6 +248,8 @@ cdef class Fanout:
         cdef int last = self.count - 1
         cdef conn_t *moved = self.members[last].conn
         cdef bint owned = len(self.owners) == self.count  # not while the collector takes garbage apart
+        if self.grid != NULL:
+            drop_spot(self.grid, at, last)
         conn.seated -= 1
         conn.seats[k] = conn.seats[conn.seated]
         self.count = last

@@ -1,30 +1,23 @@
-"""Outboxes and fan-outs of the pure twin: what gathers there until the next round.
+"""Fan-outs of the pure twin: the members of a room, and what gathers for them until the next round.
 
-Invariant: an outbox is among a fan-out's members exactly while the fan-out is among the outbox's rooms.
+Invariant: a frame stands once in its batch, whoever gets it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fastchat._broadcast_base import Sink, Wire
-from fastchat._broadcast_queue import Frame, Queue, Run
+from fastchat._broadcast_base import RANGE_SHARE, Wire, checked_place
+from fastchat._broadcast_grid import Grid
+from fastchat._broadcast_outbox import Outbox, framed
+from fastchat._broadcast_queue import Frame
 from fastchat.config import Policy
-from fastchat.protocol.framing import tcp_frame, ws_frame
 
 if TYPE_CHECKING:
     from fastchat._broadcast_py import Broadcaster
 
-TEXT = 1  # opcode, RFC 6455 section 5.2
-
-
-def framed(payload: bytes, wire: int, to_json: Callable[[bytes], bytes]) -> bytes:
-    """The payload as one frame of the wire."""
-    if wire == Wire.TCP:
-        return tcp_frame(payload)
-    return ws_frame(to_json(payload), TEXT) if wire == Wire.WS_JSON else ws_frame(payload)
+NO_RADIUS = "this fan-out has no radius"
 
 
 class Batch:
@@ -38,129 +31,16 @@ class Batch:
         self.skips: dict[Outbox, set[int]] = {}
 
 
-class Outbox:
-    """What waits for one connection."""
-
-    __slots__ = (
-        "wire", "closed", "_pending", "_core", "_sink", "_fd", "_paused", "_ending", "_ended", "_over",
-        "_floor", "_rooms", "_mine", "_mine_bytes", "_share", "_queue", "_handed", "_doomed", "_gathered",
-        "_latest", "_was_cut",
-    )  # fmt: skip
-
-    def __init__(self, core: Broadcaster, sink: Sink, wire: int, fd: int) -> None:
-        self.wire = Wire(wire)
-        self.closed = False
-        self._pending = 0  # bytes waiting in the queue or with the transport
-        self._core = core
-        self._sink = sink
-        self._fd = fd
-        self._paused = False
-        self._ending = self._ended = False
-        self._over = False  # cut: nothing is accepted until clear()
-        self._was_cut = False  # what waits now is its goodbye
-        self._floor = 0  # frames up to this order were forgotten
-        self._rooms: dict[Fanout, None] = {}
-        self._mine: list[Frame] = []  # private frames of the next round
-        self._mine_bytes = 0
-        self._share: list[Run] = []  # of the round under way
-        self._queue: Queue = deque()
-        self._handed = 0  # bytes with a transport that has paused us
-        self._doomed = 0  # of these, what goes because we were cut
-        self._gathered = False  # in the next round
-        self._latest = False  # the queue has frames of a room with policy `latest`
-
-    @property
-    def pending(self) -> int:
-        """Bytes waiting in the queue or with the transport, and private ones of the next round."""
-        return self._pending + self._mine_bytes
-
-    def put(self, payload: bytes) -> None:
-        """Queue one payload, framed for this wire."""
-        self.put_raw(framed(payload, self.wire, self._core._to_json))
-
-    def put_raw(self, frame: bytes) -> None:
-        """Queue bytes that are framed already."""
-        if self._ending or self._over or self.closed:
-            return
-        core = self._core
-        core._counts["replies"] += 1
-        if self._pending + self._mine_bytes > core._outbox_bytes:
-            core._cut(self, "slow")
-            self._gather()
-            return
-        self._mine.append(core._hold(Frame(frame, core._next())))
-        self._mine_bytes += len(frame)
-        self._gather()
-
-    def pause(self) -> None:
-        """The transport holds bytes: nothing more may be sent."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """The transport holds nothing any more."""
-        self._paused = False
-        self._returned()
-        if self._queue:
-            self._gather()
-
-    def clear(self) -> None:
-        """Forget what waits; what kernel or transport have begun is theirs."""
-        self._clear()
-        if self._ending and not self._ended and not self.closed:
-            self._gather()
-
-    def _clear(self) -> None:
-        core = self._core
-        self._floor = core._order
-        core._release(self._mine)
-        self._share, self._mine, self._mine_bytes = [], [], 0
-        core._release(self._queue)
-        self._queue.clear()
-        self._latest = False
-        self._pending = self._handed
-        self._over = False
-
-    def end(self) -> None:
-        """Accept nothing more, leave all rooms; `Sink.ended` follows when all is handed over."""
-        if self._ending or self.closed:
-            return
-        self._ending = True
-        for room in list(self._rooms):
-            room._hurry()
-            room.remove(self)
-        self._gather()
-
-    def close(self) -> None:
-        """The connection is lost, its descriptor still open: forget the descriptor and everything else."""
-        if self.closed:
-            return
-        self.closed = True
-        self._clear()
-        self._returned()
-        self._fd = -1
-        for room in list(self._rooms):
-            room._forget(self)
-
-    def _gather(self) -> None:
-        if not self._gathered:
-            self._gathered = True
-            self._core._gathered.append(self)
-        self._core._arm()
-
-    def _returned(self) -> None:
-        self._core.total -= self._handed
-        self._core._doomed -= self._doomed
-        self._pending -= self._handed
-        self._handed = self._doomed = 0
-        if not self._queue:
-            self._core._holders.pop(self, None)
-
-
 class Fanout:
     """The members of one room."""
 
     def __init__(
-        self, core: Broadcaster, policy: Policy, gap: Callable[[int, int, str], bytes], coalesce: float
+        self,
+        core: Broadcaster,
+        policy: Policy,
+        gap: Callable[[int, int, str], bytes],
+        coalesce: float,
+        radius: float,
     ) -> None:
         self.policy = Policy(policy)
         self.gap = gap
@@ -173,6 +53,7 @@ class Fanout:
         self._batches: list[Batch | None] = [None, None, None]
         self._bytes = 0  # payload bytes gathered
         self._waiting = False
+        self._grid = Grid(radius) if radius else None
 
     def add(self, outbox: Outbox) -> None:
         """Give the outbox every later put."""
@@ -183,6 +64,10 @@ class Fanout:
 
     def remove(self, outbox: Outbox) -> None:
         """Give the outbox no later put; what was put before still comes."""
+        if self._grid is not None:
+            self._grid.part(outbox)
+            self._forget(outbox)
+            return
         since = self._forget(outbox)
         batch = self._batches[outbox.wire]
         if since is not None and batch is not None and batch.frames[-1].order > since:
@@ -190,7 +75,26 @@ class Fanout:
 
     def _forget(self, outbox: Outbox) -> int | None:
         outbox._rooms.pop(self, None)
+        if self._grid is not None:
+            self._grid.forget(outbox)
         return self._members[outbox.wire].pop(outbox, None)
+
+    def place(self, outbox: Outbox, x: float, y: float) -> None:
+        """Let a member be at this place; raises ValueError for what is none, or where there is no radius."""
+        if self._grid is None:
+            raise ValueError(NO_RADIUS)
+        checked_place(x, y)
+        if outbox in self:
+            self._grid.place(outbox, x, y)
+
+    def unplace(self, outbox: Outbox) -> None:
+        """Let a member be nowhere, as at first."""
+        if self._grid is not None:
+            self._grid.unplace(outbox)
+
+    def position(self, outbox: Outbox) -> tuple[float, float] | None:
+        """Tell where a member is."""
+        return None if self._grid is None else self._grid.position(outbox)
 
     def __len__(self) -> int:
         return sum(map(len, self._members))
@@ -200,7 +104,10 @@ class Fanout:
 
     def full(self, size: int) -> bool:
         """Would a payload of `size` bytes be refused?"""
-        return 0 < self._bytes and self._bytes + size > self._core._batch_bytes
+        most = self._core._batch_bytes
+        if self._grid is not None and self._grid.ranges > most // RANGE_SHARE:
+            return True
+        return 0 < self._bytes and self._bytes + size > most
 
     def put(
         self,
@@ -210,17 +117,24 @@ class Fanout:
         skip: Sequence[Outbox] = (),
         expires: float = 0.0,
         keep: bool = False,
+        at: tuple[float, float] | None = None,
     ) -> bool:
         """Queue one payload for every member but `skip`; False: the batch is full and nothing was queued.
 
         `offset` 0 is for what is not stored, `expires` is on the broadcaster's clock (0: never), `keep`
-        frames are never dropped by policy and never refused.
+        frames are never dropped by policy and never refused. `at` a place only those near it get it.
         """
         core = self._core
+        if at is not None and self._grid is None:
+            raise ValueError(NO_RADIUS)
         if not keep and self.full(len(payload)):
             core._counts["refused"] += 1
             return False
-        wires = [wire for wire in Wire if self._members[wire]]
+        chosen = None if self._grid is None else self._choose(self._grid, at, skip)
+        if chosen is None:
+            wires = [wire for wire in Wire if self._members[wire]]
+        else:
+            wires = sorted({outbox.wire for outbox in chosen})
         encoded = [framed(payload, wire, core._to_json) for wire in wires]  # before anything is queued
         core._counts["messages"] += 1
         if not wires:
@@ -231,6 +145,9 @@ class Fanout:
             if batch is None:
                 batch = self._batches[wire] = Batch()
             batch.frames.append(core._hold(Frame(data, order, self, offset, expires, keep)))
+        if self._grid is not None:
+            self._pick(self._grid, chosen or [])
+            skip = ()
         for outbox in skip:
             if outbox in self:
                 batch = self._batches[outbox.wire]
@@ -242,6 +159,18 @@ class Fanout:
         elif not self._coalesce:
             core._arm()
         return True
+
+    def _choose(self, grid: Grid, at: tuple[float, float] | None, skip: Sequence[Outbox]) -> list[Outbox]:
+        if at is None:
+            return [outbox for members in self._members for outbox in members if outbox not in skip]
+        return [outbox for outbox in grid.near(*checked_place(*at)) if outbox not in skip]
+
+    def _pick(self, grid: Grid, chosen: list[Outbox]) -> None:
+        for outbox in chosen:
+            batch = self._batches[outbox.wire]
+            assert batch is not None
+            before = batch.frames[-2] if len(batch.frames) > 1 else None
+            grid.pick(outbox, batch.frames[-1], before)
 
     def _wait(self) -> None:
         self._waiting = True

@@ -56,25 +56,27 @@ cdef int freeze_room(Broadcaster core, Fanout room) except -1:
         Py_INCREF(room)
     room.gathered = 0
     room.waiting = False
+    if left:
+        room.left = []
+    if skips:
+        room.skips = []
+    if room.grid != NULL:
+        return freeze_grid(core, room, batches, left)
     for outbox, since, until in left:
         conn = &outbox.conn
         batch = batches[conn.wire]
         first = after(batch, max(since, conn.floor), 0, batch.count)
-        give(core, conn, batch, first, after(batch, until, first, batch.count))
+        give(core, conn, batch, first, after(batch, until, first, batch.count), -1)
     for i in range(room.count):
         conn = room.members[i].conn
         batch = batches[conn.wire]
         if batch == NULL or not batch.count:
             continue
         first = after(batch, max(room.members[i].since, conn.floor), 0, batch.count)
-        give(core, conn, batch, first, batch.count)
+        give(core, conn, batch, first, batch.count, -1)
     for outbox, since in skips:
         if batches[outbox.conn.wire] != NULL and outbox.conn.turn >= 0:
             skip_frame(core, &outbox.conn, batches[outbox.conn.wire], since)
-    if left:
-        room.left = []
-    if skips:
-        room.skips = []
     return 0
 
 
@@ -91,15 +93,15 @@ cdef todo_t *todo_of(Broadcaster core, conn_t *conn) except NULL:
     core.todo_count += 1
     todo.conn = conn
     todo.source.batch = NULL
-    todo.source.next = -1
+    todo.source.next = todo.source.more = -1
     todo.item = -1
     todo.state = UNTRIED
     todo.sent = 0
     return todo
 
 
-cdef int give(Broadcaster core, conn_t *conn, batch_t *batch, int first, int last) except -1:
-    """Add a range of a batch to the connection's share."""
+cdef int give(Broadcaster core, conn_t *conn, batch_t *batch, int first, int last, int more) except -1:
+    """Add a range of a batch to the connection's share, and the chain of ranges that `more` begins."""
     cdef todo_t *todo
     cdef source_t *source
     if first == last or conn.over or conn.closed:
@@ -111,6 +113,7 @@ cdef int give(Broadcaster core, conn_t *conn, batch_t *batch, int first, int las
     source.batch = batch
     source.first = first
     source.last = last
+    source.more = more
     return 0
 
 
@@ -123,6 +126,7 @@ cdef source_t *more_sources(Broadcaster core, todo_t *todo) except NULL:
         )
     source = &core.sources[core.source_count]
     source.next = todo.source.next
+    source.more = -1
     todo.source.next = core.source_count
     core.source_count += 1
     return source
@@ -165,7 +169,7 @@ cdef int thaw(Broadcaster core) except -1:
         if batch.refs > 1:
             shrink(batch)
         unref(core, batch)
-    core.frozen_count = core.todo_count = core.source_count = core.at = 0
+    core.frozen_count = core.todo_count = core.source_count = core.range_count = core.at = 0
     core.total -= arena.size
     arena.size = arena.count = 0
     if arena.space > KEPT_ARENA:

@@ -85,7 +85,9 @@ cdef int sweep(Broadcaster core, int stop) noexcept nogil:
         if conn == NULL:
             continue
         if conn.fd >= 0 and not conn.paused and conn.queue == NULL:
-            if todo.source.next >= 0 or (todo.source.batch != NULL and todo.item >= 0):
+            if todo.source.next >= 0 or (
+                todo.source.batch != NULL and (todo.item >= 0 or todo.source.more >= 0)
+            ):
                 send_merged(core, todo)
             elif todo.source.batch != NULL:
                 send_range(core, todo)
@@ -232,7 +234,11 @@ cdef bint next_run(Broadcaster core, merge_t *merge, run_t *run) noexcept nogil:
     run.data = source.batch.data + start_of(source.batch, run.first)
     run.size = span(source.batch, run.first, run.last)
     source.first = run.last
-    if source.first == source.last:
-        merge.live -= 1
-        source[0] = merge.sources[merge.live]
+    if source.first < source.last:
+        return True
+    if source.more >= 0:
+        advance(core, source)
+        return True
+    merge.live -= 1
+    source[0] = merge.sources[merge.live]
     return True

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fastchat._broadcast_outbox import Outbox, framed
 from fastchat._broadcast_queue import Frame, Gap, Run, oldest, sieve, superseded
-from fastchat._broadcast_rooms import Outbox, framed
 from fastchat.config import Policy
 
 if TYPE_CHECKING:

@@ -192,8 +192,14 @@ class Rig:
         self.clients.append(client)
         return client
 
-    def room(self, *clients: Client, policy: Policy = Policy.DISCONNECT, coalesce: float = 0.0) -> Any:
-        room = self.core.fanout(policy, gap_payload, coalesce)
+    def room(
+        self,
+        *clients: Client,
+        policy: Policy = Policy.DISCONNECT,
+        coalesce: float = 0.0,
+        radius: float = 0.0,
+    ) -> Any:
+        room = self.core.fanout(policy, gap_payload, coalesce, radius)
         for client in clients:
             room.add(client.outbox)
         return room

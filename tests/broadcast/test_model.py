@@ -22,8 +22,10 @@ from tests.broadcast.rig import Client, Rig, framed
 from tests.twins import twins
 
 CLIENTS = 5
-POLICIES = [Policy.DISCONNECT, Policy.DROP, Policy.LATEST, Policy.DROP]
-COALESCE = [0.0, 0.0, 0.0, 0.05]
+POLICIES = [Policy.DISCONNECT, Policy.DROP, Policy.LATEST, Policy.DROP, Policy.DROP, Policy.DISCONNECT]
+COALESCE = [0.0, 0.0, 0.0, 0.05, 0.0, 0.05]
+RADII = [0.0, 0.0, 0.0, 0.0, 10.0, 10.0]
+PLACES = [(0.0, 0.0), (6.0, 8.0), (-9.0, 9.0), (30.0, 0.0)]
 INDEX = st.integers(0, CLIENTS - 1)
 ROOM = st.integers(0, len(POLICIES) - 1)
 
@@ -62,8 +64,10 @@ class World:
         for client in self.clients:
             client.transport.lazy = faults > 0
         self.rooms = [
-            self.rig.core.fanout(policy, lambda a, b, why, i=i: f"GAP {i} {a} {b} {why}".encode(), coalesce)
-            for i, (policy, coalesce) in enumerate(zip(POLICIES, COALESCE, strict=True))
+            self.rig.core.fanout(
+                policy, lambda a, b, why, i=i: f"GAP {i} {a} {b} {why}".encode(), coalesce, radius
+            )
+            for i, (policy, coalesce, radius) in enumerate(zip(POLICIES, COALESCE, RADII, strict=True))
         ]
         self.expected = [Expected() for _ in wires]
         for i, client in enumerate(self.clients):
@@ -196,6 +200,7 @@ PUT: dict[str, Any] = {
     "keep": st.sampled_from([False] * 7 + [True]),
     "ttl": st.sampled_from([0.0, 0.0, 0.0, 1.0]),
     "skip": st.sets(INDEX, max_size=2),
+    "at": st.sampled_from([*PLACES, *PLACES, None]),  # where the room has a radius
 }
 
 
@@ -215,6 +220,7 @@ class Machine(RuleBasedStateMachine):
                 name = f"{param.id}-{backend}"
                 self.worlds.append(World(name, param.values[0], raw, faults, self.limits))
         self.members: list[list[int]] = [[] for _ in POLICIES]
+        self.places: list[dict[int, tuple[float, float]]] = [{} for _ in POLICIES]
         self.offsets = [0] * len(POLICIES)
         self.gone: set[int] = set()
         self.counter = 0
@@ -223,6 +229,7 @@ class Machine(RuleBasedStateMachine):
             for i in range(CLIENTS):
                 if POLICIES[room] is not Policy.DISCONNECT or i % 2:  # where all else may be dropped
                     self.add(room, i)
+                    self.place(room, i, PLACES[i % len(PLACES)])
         for i in stalled:
             self.stall(i, True)
 
@@ -252,7 +259,10 @@ class Machine(RuleBasedStateMachine):
         keep: bool,
         ttl: float,
         skip: set[int],
+        at: tuple[float, float] | None,
     ) -> None:
+        where = {"at": at} if RADII[room] else {}
+        reached = [i for i in self.members[room] if i not in skip and self.hears(room, i, where.get("at"))]
         for _ in range(count):
             stored = stored and not keep
             self.offsets[room] += stored
@@ -261,10 +271,32 @@ class Machine(RuleBasedStateMachine):
             sent = Sent(self.payload(size), room, offset, expires, keep)
             for world in self.worlds:
                 skipped = [world.clients[i].outbox for i in skip]
-                assert world.rooms[room].put(sent.payload, offset, skip=skipped, expires=expires, keep=keep)
-                for i in self.members[room]:
-                    if i not in skip and self.accepts(world, i):
+                assert world.rooms[room].put(
+                    sent.payload, offset, skip=skipped, expires=expires, keep=keep, **where
+                )
+                for i in reached:
+                    if self.accepts(world, i):
                         world.expected[i].frames.append(sent)
+
+    def hears(self, room: int, i: int, at: tuple[float, float] | None) -> bool:
+        """Does what is put at this place reach the member?"""
+        if at is None:
+            return True
+        place = self.places[room].get(i)
+        return place is not None and (place[0] - at[0]) ** 2 + (place[1] - at[1]) ** 2 <= RADII[room] ** 2
+
+    @rule(room=ROOM, i=INDEX, place=st.sampled_from([*PLACES, None]))
+    def place(self, room: int, i: int, place: tuple[float, float] | None) -> None:
+        if not RADII[room] or i not in self.members[room]:
+            return
+        self.places[room].pop(i, None)
+        if place is not None:
+            self.places[room][i] = place
+        for world in self.worlds:
+            if place is None:
+                world.rooms[room].unplace(world.clients[i].outbox)
+            else:
+                world.rooms[room].place(world.clients[i].outbox, *place)
 
     @rule(i=INDEX, count=st.sampled_from([1, 1, 3]), size=st.sampled_from([0, 10, 10, 130]))
     def put_private(self, i: int, count: int, size: int) -> None:
@@ -292,6 +324,7 @@ class Machine(RuleBasedStateMachine):
     def remove(self, room: int, i: int) -> None:
         for world in self.worlds:
             world.rooms[room].remove(world.clients[i].outbox)
+        self.places[room].pop(i, None)
         if i in self.members[room]:
             self.members[room].remove(i)
 

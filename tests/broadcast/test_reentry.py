@@ -75,8 +75,10 @@ class Chaos:
         )  # fmt: skip
         self.core._inject(seed, partial=300, again=200, interrupt=50, broken=20)
         self.rooms = [
-            self.core.fanout(policy, self.gap, tick)
-            for policy, tick in zip([*Policy, Policy.DROP], [0.0, 0.0, 0.0, 0.5], strict=True)
+            self.core.fanout(policy, self.gap, tick, radius)
+            for policy, tick, radius in zip(
+                [*Policy, Policy.DROP, Policy.DROP], [0.0, 0.0, 0.0, 0.5, 0.0], [0, 0, 0, 0, 5.0], strict=True
+            )
         ]
         self.sinks = [Sink(self, wire) for wire in range(WIRES)]
 
@@ -107,6 +109,8 @@ class Chaos:
         deeds: list[tuple[int, Callable[[], object]]] = [
             (16, lambda: room.add(outbox)),
             (6, lambda: room.remove(outbox)),
+            (12, lambda: self.rooms[-1].place(outbox, *self.place())),
+            (1, lambda: self.rooms[-1].unplace(outbox)),
             (30, lambda: self.publish(room)),
             (12, lambda: outbox.put(b"r" * draw.choice([0, 3, 100, 700]))),
             (3, outbox.pause),
@@ -125,7 +129,11 @@ class Chaos:
         self.offset += 1
         size, skip = self.draw.choice([0, 1, 20, 200, 900]), self.draw.choice([[], [self.sinks[0].outbox]])
         expires = self.draw.choice([0.0, self.now + 0.3])
-        room.put(b"m" * size, self.offset, skip=skip, expires=expires, keep=self.draw.random() < 0.1)
+        at = self.place() if room is self.rooms[-1] else None
+        room.put(b"m" * size, self.offset, skip=skip, expires=expires, keep=self.draw.random() < 0.1, at=at)
+
+    def place(self) -> tuple[float, float]:
+        return self.draw.uniform(-4, 4), self.draw.uniform(-4, 4)
 
     def replace(self, sink: Sink) -> None:
         """Lose a connection, and get another of some wire."""
