@@ -15,8 +15,8 @@ while it is still open, and the loop reads it there just before each send, so it
 mean another file. What a frozen round refers to does not move until the round ends. `total` counts each
 batch, arena and handed byte once.
 
-The parts, in order of reading: records, buffers, outbox, rooms, grid, this file, round, send, deliver,
-queue, limits.
+The parts, in order of reading: records, buffers, outbox, rooms, grid, chosen, this file, round, send,
+deliver, queue, limits.
 """
 
 cimport cython
@@ -54,9 +54,10 @@ cdef class Fanout
 cdef class Broadcaster
 
 include "_broadcast_buffers.pxi"
-include "_broadcast_grid.pxi"
 include "_broadcast_outbox.pxi"
 include "_broadcast_rooms.pxi"
+include "_broadcast_grid.pxi"
+include "_broadcast_chosen.pxi"
 
 
 @cython.final
