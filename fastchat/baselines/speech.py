@@ -117,7 +117,7 @@ def leave(dialogue: Dialogue, command: Leave, now: int) -> None:
 
 def publish(dialogue: Dialogue, command: Publish, now: int) -> None:
     """Answer PUBLISH, after the whole room has it; `ttl_ms` cannot pass before that."""
-    id, name, data, key, echo, ephemeral, _ = command
+    id, name, data, key, echo, ephemeral, *_ = command
     room = dialogue.room(name)
     opts = EMPTY if key is None and not ephemeral else _opts(command)
     aside = None if echo else lambda offset: _instead(dialogue, id, room, offset, now)

@@ -17,6 +17,7 @@ MAX_EMOJI = 64  # different reactions to one message
 MAX_REACTIONS = 8 * 1024  # bytes of all reactions to one message, packed: they come with every read of it
 
 EDIT, DELETE, REACT = "edit", "delete", "react"
+DELETION = b"\x83\xa6change" + pack(DELETE)  # what the opts of every deletion's own entry begin with
 
 
 class Folded(NamedTuple):

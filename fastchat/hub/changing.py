@@ -1,34 +1,73 @@
-"""EDIT, DELETE, REACT and MARK: what becomes of a message after it was published.
+"""EDIT, DELETE and REACT: what becomes of a message after it was published.
 
-Invariant: a change takes an offset in the room's order like a message, and every member gets it.
+Invariant: a change takes an offset in the room's order like a message, and every member gets it, or a GAP.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastchat.errors import Code, ProtocolError
-from fastchat.protocol.messages import Delete, Edit, Mark, React
+from fastchat.engine.base import Stored
+from fastchat.hub.publishing import Pending, check_full, may_speak, spread, told
+from fastchat.hub.roles import role_of
+from fastchat.hub.room import Room
+from fastchat.identity.base import Role
+from fastchat.protocol.codec import NIL, change, pack, publish_result
+from fastchat.protocol.messages import Delete, Edit, React
+from fastchat.protocol.names import emoji_name
 
 if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
+KINDS = {Edit: "edit", Delete: "delete", React: "react"}
+
 
 def edit(session: Session, command: Edit, now: int) -> None:
-    """Answer EDIT (PROTOCOL, "Commands")."""
-    raise ProtocolError(Code.UNKNOWN_OPERATION, "not yet")
+    """Answer EDIT (PROTOCOL, "Commands"); the engine knows whose message it is."""
+    room = may_speak(session, command, now)
+    if room is not None:
+        _store(session, command, room, command.data, now)
 
 
 def delete(session: Session, command: Delete, now: int) -> None:
-    """Answer DELETE (PROTOCOL, "Commands")."""
-    raise ProtocolError(Code.UNKNOWN_OPERATION, "not yet")
+    """Answer DELETE (PROTOCOL, "Commands"); a moderator may delete what others wrote."""
+    room = may_speak(session, command, now)
+    if room is not None:
+        _store(session, command, room, NIL, now, role_of(session, room.name) >= Role.MODERATOR)
 
 
 def react(session: Session, command: React, now: int) -> None:
     """Answer REACT (PROTOCOL, "Commands")."""
-    raise ProtocolError(Code.UNKNOWN_OPERATION, "not yet")
+    room = may_speak(session, command, now)
+    if room is not None:
+        _store(session, command, room, pack([emoji_name(command.emoji), command.on]), now)
 
 
-def mark(session: Session, command: Mark, now: int) -> None:
-    """Answer MARK (PROTOCOL, "Commands")."""
-    raise ProtocolError(Code.UNKNOWN_OPERATION, "not yet")
+def _store(
+    session: Session,
+    command: Edit | Delete | React,
+    room: Room,
+    value: bytes,
+    now: int,
+    privileged: bool = False,
+) -> None:
+    user = session.user
+    size = check_full(session, room, len(value))
+    ticket = Pending(session, command, value, size, _deliver)
+    kind = KINDS[type(command)]
+    stored = session.hub.engine.change(
+        room.name, user.name, user.id, kind, command.offset, value, privileged, now, ticket
+    )
+    told(ticket, room, stored)
+
+
+def _deliver(ticket: Pending, room: Room, stored: Stored) -> None:
+    """Broadcast a change that got its place, and acknowledge it."""
+    session, command, value, *_ = ticket
+    offset, ts, duplicate = stored
+    if not duplicate:
+        kind = KINDS[type(command)]
+        payload = change(room.packed, offset, ts, session.user.packed, kind, command.offset, value)
+        spread(session, command, room, payload, offset)
+    if command.id:
+        session.outbox.put(publish_result(command.id, offset, ts, duplicate))

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.changing import delete, edit, mark, react
+from fastchat.hub.changing import delete, edit, react
 from fastchat.hub.connecting import connect
 from fastchat.hub.joining import join, leave
+from fastchat.hub.marking import mark
 from fastchat.hub.moderating import moderate
 from fastchat.hub.people import block, direct, signal, state
 from fastchat.hub.publishing import publish

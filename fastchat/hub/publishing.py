@@ -1,4 +1,4 @@
-"""PUBLISH: order and keep it, then let the room have it, encoded once.
+"""PUBLISH: order and keep it, then let the room have it, encoded once; changes go the same way.
 
 Invariant: whoever does not get a stored message that others get is told by GAP, and a message that got an
 offset is broadcast even when its publisher is gone by then.
@@ -6,7 +6,8 @@ offset is broadcast even when its publisher is gone by then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fastchat.broadcast import Outbox
 from fastchat.engine.base import Stored
@@ -14,57 +15,90 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS
 from fastchat.hub.room import Room
 from fastchat.protocol.codec import EMPTY, gap, message, pack, publish_result
-from fastchat.protocol.messages import Publish
+from fastchat.protocol.messages import Delete, Edit, Publish, React
 
 if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
+Spoken: TypeAlias = Publish | Edit | Delete | React  # what all members of a room get
 _new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
 
 
 class Pending(NamedTuple):
-    """A PUBLISH that waits for the engine; the ticket of `Engine.append`."""
+    """A PUBLISH or a change that waits for the engine; the ticket of `Engine.append` and `Engine.change`."""
 
     session: Session
-    command: Publish
+    command: Any  # a `Spoken`, as `deliver` wants it
+    body: bytes  # opts of the message, or the value of the change
+    size: int  # bytes that will have to find room in the batch
+    deliver: Callable[[Pending, Room, Stored], None]
+    expires: float = 0.0  # on the broadcaster's clock, 0: never; however late the engine answers
 
 
 def publish(session: Session, command: Publish, now: int) -> None:
     """Answer PUBLISH (PROTOCOL, "Commands")."""
-    hub = session.hub
-    admission = hub.admission
-    _, name, data, key, _, ephemeral, ttl_ms = command
-    room = session.rooms.get(name)
+    room = may_speak(session, command, now)
+    if room is not None:
+        _store(session, command, room, now)
+
+
+def may_speak(session: Session, command: Spoken, now: int) -> Room | None:
+    """Check who wants all members of a room to get something; returns the room, None if refused already.
+
+    Raises ProtocolError for all other refusals.
+    """
+    room = session.rooms.get(command.room)
     if room is None:
-        room = entering(session, name)
+        room = entering(session, command.room)
+    admission = session.hub.admission
     admission.publishes += 1  # what goes to no room of its publisher is no load, and takes nobody's place
     if admission.closed and not session.peer.reserved:
         retry_ms = admission.publish(now)
         if retry_ms:
-            session.outbox.put(hub.refusal.encode(command.id, retry_ms))
-            return
-    size = len(data) + room.overhead
-    waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
-    if room.members.full(size + waiting) or (waiting and waiting + size > hub.config.batch_bytes):
-        raise ProtocolError(Code.OVERLOADED, "the room has more than can be sent", retry_ms=BUSY_RETRY_MS)
-    user = session.user
+            session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
+            return None
+    return room
+
+
+def _store(session: Session, command: Publish, room: Room, now: int) -> None:
+    _, name, data, key, _, ephemeral, ttl_ms, reply_to, mentions = command
+    plain = key is None and not ephemeral and not reply_to and not mentions
+    opts = EMPTY if plain else _opts(command)
+    hub, user = session.hub, session.user
+    size = check_full(session, room, len(data) + len(opts))
+    expires = hub.clock() + ttl_ms / 1000 if ttl_ms else 0.0
+    ticket = _new(Pending, (session, command, opts, size, deliver, expires))
     stored = hub.engine.append(
         name,
         user.name,
         user.id,
         data,
-        EMPTY if key is None and not ephemeral else _opts(command),
+        opts,
         None if key is None else (user.key, key),
         now + ttl_ms if ttl_ms else 0,
         not ephemeral,
         now,
-        _new(Pending, (session, command)),
+        ticket,
     )
+    told(ticket, room, stored)
+
+
+def check_full(session: Session, room: Room, size: int) -> int:
+    """Return how many bytes a push takes that relays `size`; raises OVERLOADED if the batch has no room."""
+    size += room.overhead
+    waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
+    if room.members.full(size + waiting) or (waiting and waiting + size > session.hub.config.batch_bytes):
+        raise ProtocolError(Code.OVERLOADED, "the room has more than can be sent", retry_ms=BUSY_RETRY_MS)
+    return size
+
+
+def told(ticket: Pending, room: Room, stored: Stored | None) -> None:
+    """Go on with what the engine has answered at once, or wait for its answer."""
     if stored is not None:
-        deliver(session, command, room, stored)
+        ticket.deliver(ticket, room, stored)
         return
     room.busy += 1
-    room.storing_bytes += size
+    room.storing_bytes += ticket.size
 
 
 def entering(session: Session, name: str) -> Room:
@@ -81,30 +115,44 @@ def _opts(command: Publish) -> bytes:
         opts["ephemeral"] = True
     if command.key is not None:
         opts["key"] = command.key
+    if command.reply_to:
+        opts["reply_to"] = command.reply_to
+    if command.mentions:
+        opts["mentions"] = command.mentions
     return pack(opts)
 
 
-def deliver(session: Session, command: Publish, room: Room, stored: Stored) -> None:
+def deliver(ticket: Pending, room: Room, stored: Stored) -> None:
     """Broadcast what got its place, and acknowledge it."""
-    id, _, data, key, echo, ephemeral, ttl_ms = command
+    session, command, opts, _, _, expires = ticket
     offset, ts, duplicate = stored
     if not duplicate:
-        hub = session.hub
-        user = session.user
-        opts = EMPTY if key is None and not ephemeral else _opts(command)
-        payload = message(room.packed, offset, ts, user.packed, data, opts)
-        if echo and not ttl_ms and not hub.blocks.by:
-            taken = room.members.put(payload, offset)
-        else:
-            hidden = _hidden(session, room, echo)
-            expires = hub.clock() + ttl_ms / 1000 if ttl_ms else 0.0
-            taken = room.members.put(payload, offset, skip=hidden, expires=expires)
-            if offset and hidden:
-                _announce(session, command, room, offset, hidden)
-        if not taken and offset:  # `full` was wrong by a little: stored it is, so nobody may miss it silently
-            room.members.put(gap(room.packed, offset, offset, "slow"), keep=True)
-    if id:
-        session.outbox.put(publish_result(id, offset, ts, duplicate))
+        payload = message(room.packed, offset, ts, session.user.packed, command.data, opts)
+        spread(session, command, room, payload, offset, command.echo, expires)
+    if command.id:
+        session.outbox.put(publish_result(command.id, offset, ts, duplicate))
+
+
+def spread(
+    session: Session,
+    command: Spoken,
+    room: Room,
+    payload: bytes,
+    offset: int,
+    echo: bool = True,
+    expires: float = 0.0,
+) -> None:
+    """Put a push on every member but those who do not want to hear this user, and tell them of the gap."""
+    hub = session.hub
+    if echo and not expires and (not hub.blocks.by or type(command) is Delete):  # who deletes says nothing
+        taken = room.members.put(payload, offset)
+    else:
+        hidden = _hidden(session, room, echo)
+        taken = room.members.put(payload, offset, skip=hidden, expires=expires)
+        if offset and hidden:
+            _announce(session, command, room, offset, hidden)
+    if not taken and offset:  # `full` was wrong by a little: stored it is, so nobody may miss it silently
+        room.members.put(gap(room.packed, offset, offset, "slow"), keep=True)
 
 
 def _hidden(session: Session, room: Room, echo: bool) -> list[Outbox]:
@@ -120,7 +168,7 @@ def _hidden(session: Session, room: Room, echo: bool) -> list[Outbox]:
     return hidden
 
 
-def _announce(session: Session, command: Publish, room: Room, offset: int, hidden: list[Outbox]) -> None:
+def _announce(session: Session, command: Spoken, room: Room, offset: int, hidden: list[Outbox]) -> None:
     """Say GAP to who does not get it; to the publisher the result says the offset."""
     payload = gap(room.packed, offset, offset, "hidden")
     for outbox in hidden:
@@ -130,27 +178,25 @@ def _announce(session: Session, command: Publish, room: Room, offset: int, hidde
 
 
 def stored(ticket: Pending, place: Stored) -> None:
-    """Go on with a PUBLISH that the engine has answered."""
-    session, command = ticket
+    """Go on with what the engine has stored."""
     room = _settle(ticket)
     try:
-        deliver(session, command, room, place)
+        ticket.deliver(ticket, room, place)
     finally:
-        session.hub.drop(room, session.hub.now)
+        ticket.session.hub.drop(room, ticket.session.hub.now)
 
 
 def failed(ticket: Pending, refusal: ProtocolError) -> None:
-    """Tell the publisher that nothing was stored."""
-    session, command = ticket
+    """Tell who said it that nothing was stored."""
+    session = ticket.session
     room = _settle(ticket)
     if not session.closing:
-        session.error(command.id, refusal)
+        session.error(ticket.command.id, refusal)
     session.hub.drop(room, session.hub.now)
 
 
 def _settle(ticket: Pending) -> Room:
-    session, command = ticket
-    room = session.hub.rooms[command.room]  # it stays while something of it is under way
+    room = ticket.session.hub.rooms[ticket.command.room]  # it stays while something of it is under way
     room.busy -= 1
-    room.storing_bytes -= len(command.data) + room.overhead
+    room.storing_bytes -= ticket.size
     return room

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastchat.engine.base import Entry, Page, Query
+from fastchat.engine.changes import DELETION
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS, MAX_LISTED, MAX_RESULT, RESULT_ROOM
 from fastchat.hub.publishing import entering
@@ -125,7 +126,7 @@ def messages(
             name = names[user] = pack(user)
         if expires and expires <= now:
             one = entry(offset, ts, name, NIL, EXPIRED)
-        elif blocks and fold(user) in blocks:
+        elif blocks and fold(user) in blocks and not opts.startswith(DELETION):
             one = entry(offset, ts, name, NIL, HIDDEN)
         else:
             one = entry(offset, ts, name, data, opts)

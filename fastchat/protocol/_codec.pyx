@@ -53,6 +53,7 @@ cdef object MALFORMED = Code.MALFORMED
 cdef object Ping = _Ping
 cdef object Pong = _Pong
 cdef object Publish = _Publish
+cdef tuple NO_MENTIONS = ()
 
 
 cdef int _fill() except -1:
@@ -324,6 +325,8 @@ cdef struct PublishOpts:  # where the values stand, NULL for the default
     const unsigned char* echo
     const unsigned char* ephemeral
     const unsigned char* ttl_ms
+    const unsigned char* reply_to
+    const unsigned char* mentions
 
 
 cdef bint find_opts(const unsigned char* at, Walk* w, PublishOpts* opts) noexcept nogil:
@@ -353,6 +356,10 @@ cdef bint find_opts(const unsigned char* at, Walk* w, PublishOpts* opts) noexcep
                 opts.ephemeral = at
             elif size == 6 and memcmp(name, b"ttl_ms", 6) == 0:
                 opts.ttl_ms = at
+            elif size == 8 and memcmp(name, b"reply_to", 8) == 0:
+                opts.reply_to = at
+            elif size == 8 and memcmp(name, b"mentions", 8) == 0:
+                opts.mentions = at
         at = walk(at, w, 1, False, 1)
     return True
 
@@ -366,9 +373,10 @@ cdef inline bint read_bool(const unsigned char* at, bint* value) noexcept nogil:
 
 
 cdef object publish(const unsigned char** starts, Py_ssize_t count, Walk* w):
-    """Decode PUBLISH, or give None: then the table in commands.py says what is wrong with it."""
+    """Decode PUBLISH, or give None: then the table in commands.py decodes it, or says what is wrong."""
     cdef uint64_t id = 0
     cdef uint64_t ttl_ms = 0
+    cdef uint64_t reply_to = 0
     cdef Py_ssize_t size
     cdef const char* room
     cdef const char* text
@@ -383,13 +391,18 @@ cdef object publish(const unsigned char** starts, Py_ssize_t count, Walk* w):
         return None
     room_name = PyUnicode_DecodeASCII(room, size, NULL)
     if count > 4:
-        opts.key = opts.echo = opts.ephemeral = opts.ttl_ms = NULL
+        opts.key = opts.echo = opts.ephemeral = opts.ttl_ms = opts.reply_to = opts.mentions = NULL
         if not find_opts(starts[4], w, &opts):
+            return None
+        if opts.mentions is not NULL and opts.mentions[0] != 0xC0:  # names are normalised in Python
             return None
         if not read_bool(opts.echo, &echo) or not read_bool(opts.ephemeral, &ephemeral):
             return None
         if opts.ttl_ms is not NULL and opts.ttl_ms[0] != 0xC0:
             if not read_uint(opts.ttl_ms, MAX_UINT, &ttl_ms):
+                return None
+        if opts.reply_to is not NULL and opts.reply_to[0] != 0xC0:
+            if not read_uint(opts.reply_to, MAX_UINT, &reply_to):
                 return None
         if opts.key is not NULL and opts.key[0] != 0xC0:
             text = read_str(opts.key, &size)
@@ -398,7 +411,7 @@ cdef object publish(const unsigned char** starts, Py_ssize_t count, Walk* w):
             key = PyUnicode_DecodeUTF8(text, size, NULL)
             if not 1 <= PyUnicode_GET_LENGTH(key) <= MAX_KEY:
                 return None
-    command = made(Publish, 7)
+    command = made(Publish, 9)
     put(command, 0, id)
     put(command, 1, room_name)
     put(command, 2, PyBytes_FromStringAndSize(<const char*>starts[3], starts[4] - starts[3]))
@@ -406,6 +419,8 @@ cdef object publish(const unsigned char** starts, Py_ssize_t count, Walk* w):
     put(command, 4, echo)
     put(command, 5, ephemeral)
     put(command, 6, ttl_ms)
+    put(command, 7, reply_to)
+    put(command, 8, NO_MENTIONS)
     return command
 
 

@@ -35,8 +35,8 @@ from .messages import (
     Signal,
     State,
 )
-from .names import ROOM
-from .rules import MAX_ID, MAX_KEY, MAX_UINT
+from .names import ROOM, user_name
+from .rules import MAX_ID, MAX_KEY, MAX_MENTIONS, MAX_UINT
 from .values import load_argument, pack
 
 
@@ -72,6 +72,15 @@ def _key(value: object) -> str:
     if type(value) is not str or not 1 <= len(value) <= MAX_KEY:
         raise _Wrong("a str of 1 to 64 characters")
     return value
+
+
+def _mentions(value: object) -> tuple[str, ...]:
+    if type(value) is not list or len(value) > MAX_MENTIONS or not all(type(name) is str for name in value):
+        raise _Wrong(f"an array of at most {MAX_MENTIONS} users")
+    try:
+        return tuple(dict.fromkeys(map(user_name, value)))
+    except ProtocolError as wrong:
+        raise _Wrong(f"an array of users: {wrong.text}") from None
 
 
 def _position(value: object) -> Position:
@@ -132,7 +141,14 @@ SHAPES: Mapping[int, Shape] = {
     Op.PUBLISH: Shape(
         Publish,
         (("room", _room), ("data", None)),
-        (("key", _key, None), ("echo", _bool, True), ("ephemeral", _bool, False), ("ttl_ms", _uint, 0)),
+        (
+            ("key", _key, None),
+            ("echo", _bool, True),
+            ("ephemeral", _bool, False),
+            ("ttl_ms", _uint, 0),
+            ("reply_to", _uint, 0),
+            ("mentions", _mentions, ()),
+        ),
     ),
     Op.DIRECT: Shape(Direct, (("user", _str), ("data", None)), (("key", _key, None),)),
     Op.HISTORY: Shape(

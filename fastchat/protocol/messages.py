@@ -84,6 +84,8 @@ class Publish(NamedTuple):
     echo: bool = True
     ephemeral: bool = False
     ttl_ms: int = 0  # 0: does not expire
+    reply_to: int = 0  # offset of the message in the same room that this one answers; 0: none
+    mentions: tuple[str, ...] = ()  # names of users, normalised
 
 
 class Direct(NamedTuple):
@@ -255,6 +257,7 @@ class Notice(NamedTuple):
     seconds: int | None = None
     reason: str | None = None
     by: str | None = None
+    offset: int | None = None  # of "read": how far
 
 
 class Gap(NamedTuple):

@@ -17,6 +17,9 @@ MAX_RAW_USER = 128  # code points before it: NFKC shortens, but sorting endless 
 # Cc control, Cf format (the bidi and zero-width characters are there), Cs surrogates, Co private use,
 # Zl and Zp line and paragraph separators: nothing that hides in, breaks or reorders a line
 FORBIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+MAX_EMOJI = 32  # bytes of UTF-8: a family of four has 25, the flag of Scotland 28
+# What emoji are made of all the same (UTS 51): the joiner, and the tags that spell the flags of regions
+EMOJI_PARTS = frozenset(("\u200d", *map(chr, range(0xE0020, 0xE0080))))
 
 
 def room_name(name: str) -> str:
@@ -37,6 +40,21 @@ def user_name(name: str, field: str = "user") -> str:
         )
     if normal != normal.strip():
         raise ProtocolError(Code.BAD_ARGUMENT, "a name does not begin or end with a space", field=field)
+    return normal
+
+
+def emoji_name(emoji: str) -> str:
+    """Normalise a reaction to NFC and check it: an emoji, or a short name for one.
+
+    Raises ProtocolError BAD_ARGUMENT with field "emoji".
+    """
+    normal = unicodedata.normalize("NFC", emoji) if len(emoji) <= MAX_EMOJI else emoji
+    if not 1 <= len(normal.encode()) <= MAX_EMOJI:
+        raise ProtocolError(Code.BAD_ARGUMENT, "a reaction is 1 to 32 bytes of UTF-8", field="emoji")
+    for character in normal:
+        hides = unicodedata.category(character) in FORBIDDEN and character not in EMOJI_PARTS
+        if hides or character.isspace():
+            raise ProtocolError(Code.BAD_ARGUMENT, "a reaction has no spaces or controls", field="emoji")
     return normal
 
 

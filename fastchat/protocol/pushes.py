@@ -150,9 +150,11 @@ def notice(
     seconds: int | None = None,
     reason: str | None = None,
     by: str | None = None,
+    offset: int | None = None,
 ) -> bytes:
     """Encode NOTICE; `room` and `user` are packed names."""
-    return _head(5, Op.NOTICE) + room + pack(action) + user + _opts(seconds=seconds, reason=reason, by=by)
+    opts = _opts(seconds=seconds, reason=reason, by=by, offset=offset)
+    return _head(5, Op.NOTICE) + room + pack(action) + user + opts
 
 
 def gap(room: bytes, start: int, end: int, why: str) -> bytes:

@@ -104,7 +104,9 @@ SHAPES: Mapping[int, Shape] = {
     Op.DIRECT_PUSH: Shape(DirectPush, (_int, _str, _any), whole=True),
     Op.CHANGE: Shape(Change, (_str, _int, _int, _str, _str, _int, _any)),
     Op.NOTICE: Shape(
-        Notice, (_str, _str, _str), (("seconds", _int, None), ("reason", _str, None), ("by", _str, None))
+        Notice,
+        (_str, _str, _str),
+        (("seconds", _int, None), ("reason", _str, None), ("by", _str, None), ("offset", _int, None)),
     ),
     Op.GAP: Shape(Gap, (_str, _int, _int, _str)),
     Op.PING_PUSH: Shape(PingPush, (_int,)),

@@ -13,6 +13,7 @@ MAX_ID = 2**32 - 1  # ids of commands
 MAX_UINT = 2**53 - 1  # offsets, times, durations: what a JSON reader in a browser still holds exactly
 MAX_DEPTH = 256  # the scan recurses in C: whatever the configuration says, never deeper than this
 MAX_KEY = 64  # code points of an idempotency key
+MAX_MENTIONS = 32  # users one message may mention
 TOP = 8  # elements of a message that carry a meaning; later ones are checked and ignored
 
 CONNECT_FRAME = 8 * 1024  # bytes: CONNECT itself, which may carry a token and many rooms

@@ -37,6 +37,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(scalars, inner, max_size=5),
     max_leaves=15,
 )
+OPTIONS = ["key", "echo", "ephemeral", "ttl_ms", "reply_to", "mentions", "more"]
 messages = st.one_of(
     st.lists(values, min_size=1, max_size=10),
     st.tuples(
@@ -44,7 +45,7 @@ messages = st.one_of(
         st.integers(0, 2**32) | scalars,
         st.sampled_from(["lobby", "a b", "x" * 65]) | scalars,
         values,
-        values | st.dictionaries(st.sampled_from(["key", "echo", "ephemeral", "ttl_ms", "more"]), scalars),
+        values | st.dictionaries(st.sampled_from(OPTIONS), scalars | st.lists(scalars, max_size=3)),
     ),
 )
 
@@ -80,14 +81,19 @@ def test_data_is_relayed_byte_for_byte(value: Any) -> None:
         assert type(command) is Publish
 
 
-@given(st.text(min_size=1, max_size=64), st.booleans(), st.booleans(), st.integers(0, 2**53 - 1))
-def test_publish_options(key: str, echo: bool, ephemeral: bool, ttl_ms: int) -> None:
-    sent = Publish(2**32 - 1, "a:b/c", b"\xc0", key, echo, ephemeral, ttl_ms)
+@given(
+    st.text(min_size=1, max_size=64), st.booleans(), st.booleans(), st.integers(0, 2**53 - 1),
+    st.integers(0, 2**53 - 1), st.lists(st.sampled_from(["ada", "bob", "Ádá", "x" * 32]), unique=True),
+)  # fmt: skip
+def test_publish_options(
+    key: str, echo: bool, ephemeral: bool, ttl_ms: int, reply_to: int, mentions: list[str]
+) -> None:
+    sent = Publish(2**32 - 1, "a:b/c", b"\xc0", key, echo, ephemeral, ttl_ms, reply_to, tuple(mentions))
     payload = chosen.encode_command(sent)
     for codec in MODULES:
         got = codec.decode_command(payload, LIMITS)
         assert got == sent
-        assert [type(value) for value in got] == [int, str, bytes, str, bool, bool, int]
+        assert [type(value) for value in got] == [int, str, bytes, str, bool, bool, int, int, tuple]
 
 
 @both

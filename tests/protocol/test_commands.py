@@ -26,6 +26,7 @@ positions = st.tuples(st.text(max_size=20), uints)
 data = st.builds(pack, st.none() | st.text(max_size=20) | st.lists(st.integers(0, 300), max_size=20))
 state = st.builds(pack, st.dictionaries(st.text(max_size=5), st.booleans(), max_size=3))
 keys = st.none() | st.text(min_size=1, max_size=64)
+mentions = st.lists(st.text("abcä", min_size=1, max_size=32), max_size=32, unique=True).map(tuple)
 texts = st.none() | st.text(max_size=20)
 bound = st.none() | uints
 COMMANDS = st.one_of(
@@ -35,7 +36,7 @@ COMMANDS = st.one_of(
     ),
     st.builds(Join, ids, rooms, st.none() | positions, uints, st.booleans(), texts),
     st.builds(messages.Leave, ids, rooms),
-    st.builds(Publish, ids, rooms, data, keys, st.booleans(), st.booleans(), uints),
+    st.builds(Publish, ids, rooms, data, keys, st.booleans(), st.booleans(), uints, uints, mentions),
     st.builds(Direct, ids, st.text(max_size=40), data, keys),
     st.builds(History, ids, rooms, bound, st.none(), uints),
     st.builds(History, ids, rooms, st.none(), bound, uints),

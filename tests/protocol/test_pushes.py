@@ -72,6 +72,11 @@ CASES: dict[str, tuple[bytes, list[Any], Any]] = {
         [70, "lobby", "kick", "bob", {"seconds": 60, "reason": "spam", "by": "ada"}],
         Notice("lobby", "kick", "bob", 60, "spam", "ada"),
     ),
+    "notice of a mark": (
+        codec.notice(ROOM, "read", BOB, offset=7),
+        [70, "lobby", "read", "bob", {"offset": 7}],
+        Notice("lobby", "read", "bob", offset=7),
+    ),
     "bare notice": (
         codec.notice(ROOM, "op", BOB),
         [70, "lobby", "op", "bob", {}],
