@@ -21,6 +21,14 @@ class Policy(Enum):
     LATEST = "latest"  # only the newest message of the room waits, the rest is announced by GAP
 
 
+class Guests(Enum):
+    """Who may come in without a token."""
+
+    LOCAL = "local"  # who connects from this machine: loopback and the Unix socket
+    ANYONE = "anyone"
+    NOBODY = "nobody"
+
+
 class Durability(Enum):
     """What a stored message outlives once its publisher has the result; the engine "memory" knows one."""
 
@@ -59,6 +67,15 @@ class Config:
     origins: tuple[str, ...] = ()  # browser origins allowed besides pages of ours at an address; "*" for any
     backlog: int = 4096  # connections the kernel may hold for us: 5,000 at once took 1.7 s with 100
     node: str = ""  # this server's name in CONNECT results; empty: one is made at start
+
+    # who may come in
+    guests: Guests = Guests.LOCAL
+    token_algorithm: str = ""  # "HS256", "EdDSA", "RS256" or "ES256"; "": no tokens
+    token_keys: tuple[str, ...] = ()  # files, each as PATH or KID=PATH: public keys, or secrets for HS256
+    token_jwks: str | None = None  # a file of public keys (RFC 7517)
+    token_audience: str = "fastchat"  # what a token's `aud` must name
+    token_issuer: str = ""  # what a token's `iss` must be; "": anything
+    token_max_seconds: int = 3600  # a token may last this long
 
     # connections
     max_connections: int = 0  # 0: as many as RLIMIT_NOFILE leaves room for

@@ -21,13 +21,20 @@ from fastchat.settings_values import from_text, typed
 
 PREFIX = "FASTCHAT_"  # of environment variables: FASTCHAT_PORT, FASTCHAT_FLUSH_BUDGET_MS, ...
 FILE_VARIABLE = "FASTCHAT_CONFIG"  # names the file where no path is given
-NOT_SETTINGS = {"CONFIG", "PURE", "REQUIRE_EXT", "CFLAGS", "URL", "NAME"}  # other FASTCHAT_ variables
+NOT_SETTINGS = {  # other FASTCHAT_ variables
+    "CONFIG", "PURE", "REQUIRE_EXT", "CFLAGS", "URL", "NAME", "TOKEN", "TOKEN_SECRET"
+}  # fmt: skip
+SECRET = "token_secret"  # is none either: a secret comes from a file of its own, or from the environment
 TYPO = 0.8  # likeness from which an unknown variable is taken for a misspelt one, not for somebody else's
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "listen": (
         "host", "port", "unix", "tls_cert", "tls_key", "allow_insecure_bind", "origins", "backlog", "node",
         "drain_seconds",
+    ),
+    "identity": (
+        "guests", "token_algorithm", "token_keys", "token_jwks", "token_audience", "token_issuer",
+        "token_max_seconds",
     ),
     "connections": (
         "max_connections", "connections_per_address", "exempt_addresses", "connect_seconds", "ping_ms",
@@ -187,6 +194,11 @@ def _namespace(name: str, where: str) -> None:
 def _known(key: str, known: tuple[str, ...], where: str) -> None:
     if key in known:
         return
+    if key == SECRET:
+        raise ConfigError(
+            f"{where}: others can read what stands here: put the secret into a file that token_keys names,"
+            f" or into the variable {PREFIX}{SECRET.upper()}"
+        )
     if key in SECTION_OF and SECTION_OF[key] not in where:
         raise ConfigError(f"{where}: {key!r} belongs under [{SECTION_OF[key]}]")
     raise ConfigError(f"{where}: unknown key {key!r}{_meant(key, known)}")

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from math import inf
 
-from fastchat.config import KIB, MIB, Config, RoomOptions
+from fastchat.config import KIB, MIB, Config, Guests, RoomOptions
 from fastchat.errors import ConfigError
 
 DAY = 86_400  # seconds
+ALGORITHMS = ("HS256", "EdDSA", "RS256", "ES256")
 BACKENDS = ("raw", "transport")
 ENGINES = ("", "memory", "sqlite")
 GIB = 1024 * MIB
@@ -22,6 +23,7 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "port": (0, 65_535),
     "backlog": (1, 65_535),
     "drain_seconds": (0, 3_600),
+    "token_max_seconds": (1, 30 * DAY),
     "max_connections": (0, inf),
     "connections_per_address": (0, inf),
     "connect_seconds": (0.1, 3_600),
@@ -66,6 +68,7 @@ def check(config: Config) -> None:
     for namespace, options in config.rooms.items():
         _within(options, ROOM_BOUNDS, f"rooms.{namespace}.")
     _check_listen(config)
+    _check_identity(config)
     _check_store(config)
     _check_bytes(config)
     _check_capacity(config)
@@ -99,6 +102,24 @@ def _check_listen(config: Config) -> None:
     if config.backend not in BACKENDS:
         choices = ", ".join(map(repr, BACKENDS))
         raise ConfigError(f"backend is {config.backend!r} but must be one of {choices}")
+
+
+def _check_identity(config: Config) -> None:
+    algorithm = config.token_algorithm
+    choices = ", ".join(map(repr, ALGORITHMS))
+    if algorithm not in ("", *ALGORITHMS):
+        raise ConfigError(f"token_algorithm is {algorithm!r} but must be one of {choices}, or empty")
+    if not algorithm and (config.token_keys or config.token_jwks):
+        key = "token_keys" if config.token_keys else "token_jwks"
+        raise ConfigError(f"{key} is set but token_algorithm is not: name the one that signs, of {choices}")
+    if not algorithm and config.guests is Guests.NOBODY:
+        raise ConfigError("guests is 'nobody' and there are no tokens: nobody could come in")
+    if algorithm == "HS256" and config.token_jwks:
+        raise ConfigError("token_jwks is for public keys: a secret for HS256 is a file that token_keys names")
+    if algorithm not in ("", "HS256") and not config.token_keys and not config.token_jwks:
+        raise ConfigError(f"token_algorithm is {algorithm!r}: name the public key's file in token_keys")
+    if algorithm and not config.token_audience:
+        raise ConfigError("token_audience is empty: a token for somebody else would do here as well")
 
 
 def _networks(key: str, networks: tuple[str, ...]) -> None:

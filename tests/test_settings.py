@@ -10,7 +10,7 @@ from typing import get_type_hints
 
 import pytest
 
-from fastchat.config import Config, Policy, RoomOptions
+from fastchat.config import Config, Guests, Policy, RoomOptions
 from fastchat.errors import ConfigError
 from fastchat.settings import CONFIG_TYPES, SECTION_OF, SECTIONS, load
 from fastchat.settings_checks import CONFIG_BOUNDS, ROOM_BOUNDS, check
@@ -232,6 +232,21 @@ def test_an_unknown_flag() -> None:
         load(flags={"prot": 1})
 
 
+def test_a_secret_belongs_neither_into_the_file_nor_onto_the_command_line(tmp_path: Path) -> None:
+    for where, sources in (
+        ("--set token_secret", {"flags": {"token_secret": "hush"}}),
+        ("line 2, [identity]", {"path": written(tmp_path, "[identity]\ntoken_secret = 'hush'\n")}),
+    ):
+        with pytest.raises(ConfigError, match="FASTCHAT_TOKEN_SECRET") as caught:
+            load(**sources)  # type: ignore[arg-type]
+        assert where in str(caught.value) and "hush" not in str(caught.value)
+
+
+def test_a_secret_in_the_environment_is_no_setting() -> None:
+    config = load(None, {"FASTCHAT_TOKEN_SECRET": "hush", "FASTCHAT_TOKEN": "a.b.c"})
+    assert config == Config() and "hush" not in repr(config)
+
+
 def test_a_long_value_is_cut_in_the_message() -> None:
     with pytest.raises(ConfigError) as caught:
         from_text("port", int, "x" * 1000, "here")
@@ -254,6 +269,15 @@ def test_a_choice_may_come_as_itself() -> None:
         ({"origins": ("chat.example.org",)}, "is not an origin like https://chat.example.org"),
         ({"exempt_addresses": ("10.0.0.0/33",)}, "exempt_addresses: '10.0.0.0/33' does not appear"),
         ({"reserved_addresses": ("admin",)}, "reserved_addresses: 'admin' does not appear"),
+        ({"token_algorithm": "none"}, "must be one of 'HS256', 'EdDSA', 'RS256', 'ES256', or empty"),
+        ({"token_algorithm": "hs256"}, "must be one of"),
+        ({"token_keys": ("a",)}, "token_keys is set but token_algorithm is not"),
+        ({"token_jwks": "a"}, "token_jwks is set but token_algorithm is not"),
+        ({"token_algorithm": "EdDSA"}, "name the public key's file in token_keys"),
+        ({"token_algorithm": "HS256", "token_jwks": "a"}, "token_jwks is for public keys"),
+        ({"token_algorithm": "HS256", "token_audience": ""}, "token_audience is empty"),
+        ({"token_max_seconds": 0}, "token_max_seconds is 0 but must be at least 1"),
+        ({"guests": Guests.NOBODY}, "nobody could come in"),
         ({"latency_limit_ms": 0.5}, "latency_limit_ms is 0.5 but must be at least 1"),
         ({"publish_utilisation": 1.5}, "publish_utilisation is 1.5 but must be at most 1"),
         ({"connect_utilisation": 0.0}, "connect_utilisation is 0.0 but must be at least 0.1"),
@@ -296,6 +320,8 @@ def test_contradictions(change: dict[str, object], says: str) -> None:
         {"outbox_bytes": 1024 * 1024},
         {"total_bytes": 1024 * 1024},
         {"port": 0},
+        {"token_algorithm": "HS256", "guests": Guests.NOBODY},
+        {"token_algorithm": "EdDSA", "token_jwks": "a"},
         {"connect_utilisation": 1.0, "publish_utilisation": 1.0},
         {"reserved_addresses": ("10.1.2.3", "2001:db8::/32")},
     ],

@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 
-from fastchat.config import Config
+from fastchat.config import Config, Guests
 from fastchat.errors import ConfigError
 
 NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not on every platform
@@ -38,14 +38,30 @@ def resolve(host: str, port: int) -> list[Place]:
 
 
 def check_exposure(config: Config, addresses: list[str]) -> None:
-    """Refuse an address that others can reach while nothing asks who they are."""
+    """Refuse an address that others can reach while they need not show, unseen, who they are."""
     exposed = [address for address in addresses if is_public(address)]
-    if not exposed or config.allow_insecure_bind:
+    if not exposed:
+        return
+    where = f"{config.host!r} can be reached from other machines ({', '.join(exposed)}), and "
+    if config.allow_insecure_bind:
+        if config.token_algorithm or config.guests is Guests.ANYONE:
+            return
+        raise ConfigError(
+            f"{where}nobody there could come in: there are no tokens, and guests come from this machine "
+            'only. Let anybody in under any name with guests = "anyone" (--guests anyone), or set up tokens '
+            "(docs/IDENTITY.md)."
+        )
+    if not config.token_algorithm:
+        lacks = "this server asks nobody who they are: set up tokens (docs/IDENTITY.md)"
+    elif config.guests is Guests.ANYONE:
+        lacks = 'anybody may come in without a token: set guests = "nobody" or "local"'
+    elif config.tls_cert is None:
+        lacks = "tokens would go there for all to read: give --tls-cert and --tls-key"
+    else:
         return
     raise ConfigError(
-        f"{config.host!r} can be reached from other machines ({', '.join(exposed)}), and this server asks "
-        "nobody who they are. Listen on 127.0.0.1 and put a proxy in front, or, where everybody who can "
-        "reach it may chat, say so: allow_insecure_bind = true, or --allow-insecure-bind."
+        f"{where}{lacks}. Or listen on 127.0.0.1 with a proxy in front; or, where that is no danger, say so: "
+        "allow_insecure_bind = true, or --allow-insecure-bind."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastchat.config import Config
+from fastchat.config import Config, Guests
 from fastchat.errors import ConfigError
 from fastchat.transports.listen import UnixListener, is_public, resolve, tcp_sockets
 
@@ -35,16 +35,40 @@ def test_which_addresses_others_can_reach(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
+SAFE: dict[str, object] = {"token_algorithm": "HS256", "tls_cert": "a", "tls_key": "b"}
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_a_public_bind_is_refused_and_says_what_to_do(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"(?s)127\.0\.0\.1.*--allow-insecure-bind"):
-        tcp_sockets(Config(host=host, port=0))
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"token_algorithm": ""}, "asks nobody who they are: set up tokens"),
+        ({"token_algorithm": "", "guests": Guests.ANYONE}, "asks nobody who they are: set up tokens"),
+        ({"guests": Guests.ANYONE}, 'set guests = "nobody" or "local"'),
+        ({"tls_cert": None, "tls_key": None}, "give --tls-cert"),
+    ],
+)
+def test_a_public_bind_is_refused_and_says_what_to_do(
+    host: str, change: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s){says}.*127\.0\.0\.1.*--allow-insecure-bind"):
+        tcp_sockets(Config(**{"host": host, "port": 0} | SAFE | change))  # type: ignore[arg-type]
+    if has_ipv6() or host != "::":
+        given = {"host": host, "port": 0} | SAFE | change | {"allow_insecure_bind": True}
+        config = Config(**given)  # type: ignore[arg-type]
+        if config.token_algorithm or config.guests is Guests.ANYONE:
+            for listener in tcp_sockets(config):
+                listener.close()
+            return
+        with pytest.raises(ConfigError, match='nobody there could come in.*guests = "anyone"'):
+            tcp_sockets(config)
 
 
-def test_a_public_bind_that_is_asked_for_is_done() -> None:
-    (listener,) = tcp_sockets(Config(host="0.0.0.0", port=0, allow_insecure_bind=True))
-    with listener:
-        assert listener.getsockname()[0] == "0.0.0.0"
+def test_a_public_bind_with_tokens_and_tls_is_done() -> None:
+    for guests in (Guests.LOCAL, Guests.NOBODY):
+        (listener,) = tcp_sockets(Config(host="0.0.0.0", port=0, guests=guests, **SAFE))  # type: ignore[arg-type]
+        with listener:
+            assert listener.getsockname()[0] == "0.0.0.0"
 
 
 def test_a_taken_port_gives_advice() -> None:
@@ -56,7 +80,7 @@ def test_a_taken_port_gives_advice() -> None:
 
 def test_an_address_of_another_machine_gives_advice() -> None:
     with pytest.raises(ConfigError, match="no address of this machine.*--host"):
-        tcp_sockets(Config(host="192.0.2.1", port=0, allow_insecure_bind=True))
+        tcp_sockets(Config(host="192.0.2.1", port=0, allow_insecure_bind=True, guests=Guests.ANYONE))
 
 
 @pytest.mark.parametrize("host", ["no such host", "x" * 300])
