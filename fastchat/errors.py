@@ -65,6 +65,10 @@ class ConfigError(FastChatError):
     """A setting is missing, unknown or contradicts another; the text says what to do."""
 
 
+class StoreError(FastChatError):
+    """What is kept cannot be read, copied or filled as somebody asked; the text says what to do."""
+
+
 class ProtocolError(FastChatError):
     """What a peer did wrong, or was refused: one wire code and a text for people.
 

@@ -17,6 +17,10 @@ COMMANDS = {
     "send": "Say one thing, or each line of a pipe.",
     "tail": "Print what is said in a room.",
     "ping": "Measure round trips to a server.",
+    "export": "Write what was said in a room as JSON lines.",
+    "import": "Fill a room with what was exported.",
+    "backup": "Copy everything that is kept, while the server runs.",
+    "audit": "Show what moderators did.",
     "bench": "Measure what a server can carry, and compare.",
     "version": "Show the versions of what runs here.",
     "completion": "Print the shell's completion script.",
@@ -32,6 +36,11 @@ A first conversation, in three terminals:
 For scripts:
   echo "build 42 is green" | fastchat send builds --name ci
   fastchat tail builds --history 10 --json
+
+\b
+What the server keeps lies in ./fastchat-data (--data, or the variable FASTCHAT_DATA):
+  fastchat export lobby > lobby.jsonl
+  fastchat backup /var/backups/fastchat.db
 
 \b
 Another server: --url tcp://HOST:PORT, ws://HOST:PORT/ws, unix:/PATH (tcps, wss for TLS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastchat.bench.failure import BenchError
 from fastchat.cli.text import paragraph, safe
 from fastchat.client import CannotConnect, Closed, Disconnected, Refused, RequestTimeout, ServerFault
-from fastchat.errors import Code, ConfigError, FastChatError
+from fastchat.errors import Code, ConfigError, FastChatError, StoreError
 
 USAGE = 2
 CANNOT_CONNECT = 3
@@ -15,6 +15,7 @@ NOT_MEASURED = 3
 
 EXITS: tuple[tuple[type[FastChatError], int], ...] = (
     (ConfigError, USAGE),
+    (StoreError, USAGE),
     (BenchError, NOT_MEASURED),
     (CannotConnect, CANNOT_CONNECT),
     (Refused, REFUSED),

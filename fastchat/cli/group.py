@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,10 @@ from fastchat.errors import FastChatError
 
 
 class LazyGroup(click.Group):
-    """Commands by name, each the object `command` of the module of that name in `package`."""
+    """Commands by name, each the object `command` of the module of that name in `package`.
+
+    A name that is a word of Python has a module with "_" behind it.
+    """
 
     def __init__(self, name: str, *, package: str, summaries: Mapping[str, str], **options: Any) -> None:
         super().__init__(name, context_settings={"help_option_names": ["-h", "--help"]}, **options)
@@ -26,7 +30,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._summaries:
             return None
-        module = importlib.import_module(f"{self._package}.{cmd_name}")
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"{self._package}.{name}")
         command: click.Command = module.command
         return command
 

@@ -1,4 +1,4 @@
-"""What every command that talks to a server takes: --url, --name, --timeout, --tls-ca."""
+"""What commands share: --url, --name, --timeout, --tls-ca to talk to a server; --data for what one keeps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 from fastchat.client import Chat, connect
 from fastchat.client.address import Address
+from fastchat.config import Config
 from fastchat.errors import ConfigError
 
 DEFAULT_URL = "tcp://127.0.0.1:9999"
@@ -78,3 +80,15 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(target=Target(url, name, timeout, tls_ca), **rest)
 
     return taking
+
+
+data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    default=Config().data,
+    envvar="FASTCHAT_DATA",
+    show_default=True,
+    show_envvar=True,
+    help="The folder of what the server keeps.",
+)

@@ -47,8 +47,12 @@ def _visible(char: str) -> str:
 
 def json_line(value: object) -> str:
     """One line of JSON that is as harmless; bytes stand as {"$bin": base64}."""
-    text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    return harmless(json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))
+
+
+def harmless(line: str) -> str:
+    """The same line of JSON, with what a terminal would obey as escapes."""
+    return line if line.isprintable() else "".join(map(_escaped, line))
 
 
 def _escaped(char: str) -> str:

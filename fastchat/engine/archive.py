@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from fastchat.engine.base import MAX_PAGE, Entry
-from fastchat.errors import FastChatError, ProtocolError
+from fastchat.errors import ProtocolError, StoreError
 from fastchat.protocol.codec import EMPTY, PUSH_LIMITS, unpack
 from fastchat.protocol.jsonwire import fields_from_json, to_json
 from fastchat.protocol.names import room_name, user_name
@@ -29,7 +29,7 @@ HEADER = ("format", "version", "room", "epoch", "offset")
 FIELDS = ("offset", "ts", "user", "author", "data", "opts", "expires")
 
 
-class ArchiveError(FastChatError):
+class ArchiveError(StoreError):
     """A file is no archive of a room; the text begins with the line."""
 
 
