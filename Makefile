@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
 SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
-.PHONY: help serve test check bench bench-quick bench-compare lab peers fuzz soak sanitize dist clean
+.PHONY: help serve test check bench bench-quick bench-compare lab peers fuzz soak durability sanitize dist clean
 
 help:
 	@echo "make serve        build, install and start the server (ARGS=\"--port 9000\")"
@@ -22,6 +22,7 @@ help:
 	@echo "make lab          fastchat bench in full: capacity, compare, connections, report; takes hours"
 	@echo "make fuzz         a million mutated frames against framing and codec"
 	@echo "make soak         a real server under mixed load for MINUTES=5"
+	@echo "make durability   kill -9 a server 100 times while 10,000 messages are published"
 	@echo "make sanitize     the C code under AddressSanitizer and UBSan"
 	@echo "make dist         sdist and wheel, into dist/"
 	@echo "make clean        remove everything that was made"
@@ -64,6 +65,9 @@ fuzz: $(VENV)/.tested
 
 soak: $(VENV)/.tested
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+durability: $(VENV)/.tested
+	$(BIN)/python -m tests.durability $(ARGS)
 
 sanitize: $(VENV)/.tested
 	$(BIN)/python -m tools.sanitize $(ARGS)
