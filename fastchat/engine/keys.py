@@ -67,12 +67,20 @@ class Keys(Generic[V]):
         """Forget up to `most` keys whose time is over."""
         queue = self._queue
         while queue and most and queue[0].at <= now:
-            _, name, charge = queue.popleft()
-            del self._values[name]
-            self.bytes -= charge
+            self._forget(queue.popleft())
             most -= 1
-            rest = self._shares[name[1]] - charge
-            if rest:
-                self._shares[name[1]] = rest
-            else:
-                del self._shares[name[1]]
+
+    def undo(self, count: int) -> None:
+        """Forget the `count` keys put last: what they stood for was not stored after all."""
+        for _ in range(count):
+            self._forget(self._queue.pop())
+
+    def _forget(self, due: _Due) -> None:
+        _, name, charge = due
+        del self._values[name]
+        self.bytes -= charge
+        rest = self._shares[name[1]] - charge
+        if rest:
+            self._shares[name[1]] = rest
+        else:
+            del self._shares[name[1]]

@@ -18,13 +18,13 @@ FILE = "fastchat.db"  # in the folder of what is kept, beside its -wal and -shm
 APPLICATION = 0x46435354  # PRAGMA application_id: "FCST" tells the file from other people's databases
 BUSY_SECONDS = 2.0  # how long a statement waits for whoever reads or copies the file
 
-# meta: "epoch" of rooms that have no row yet; "boot" and "clean" say how it was last left (`sqlite_epochs`);
+# meta: "epoch" of rooms that have no row yet; "boot" and "clean" say how it was last left (`epochs`);
 # "restored", in a copy, lets every room have a new epoch when it is next opened.
 # rooms: `head` is the newest offset, `oldest` the first not yet cleared away (head + 1: none is there);
 # `bytes` what these entries are charged; `power` is 1 as long as every message of the epoch was synced before
 # anybody saw it.
-# messages: data and opts are what a reader gets, changes already folded in; `target` is the message that a
-# change is of, else 0; `fold` is what the next change needs to know besides, else NULL (`changes`).
+# messages: data and opts are what a reader gets, changes already folded in; `target` is the message that an
+# edit is of, else 0.
 # keys: what was answered to the key of a PUBLISH, the oldest first.
 _FIRST = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -46,11 +46,10 @@ CREATE TABLE messages (
     data BLOB NOT NULL,
     opts BLOB NOT NULL,
     expires INTEGER NOT NULL,
-    target INTEGER NOT NULL DEFAULT 0,
-    fold BLOB,
+    target INTEGER NOT NULL,
     PRIMARY KEY (room, offset)
 ) WITHOUT ROWID;
-CREATE INDEX changes ON messages (room, target, offset) WHERE target > 0;
+CREATE INDEX edits ON messages (room, target, offset) WHERE target > 0;
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
     ts INTEGER NOT NULL,

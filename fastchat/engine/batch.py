@@ -1,0 +1,188 @@
+"""Jobs done in order and committed at once.
+
+Invariant: a job sees what those before it did. Nothing of a batch is kept before `finish` has returned, and
+nothing after `undo`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from fastchat.engine.base import Page, Stored
+from fastchat.engine.changes import EDIT, blank, edit_head, fold
+from fastchat.engine.jobs import Append, Change, Job, Keep, Read, Release, Stop, Tick
+from fastchat.engine.logs import ENTRY_BYTES, Log, Row
+from fastchat.engine.store import Store
+from fastchat.protocol.codec import NIL
+
+Outcome: TypeAlias = Stored | list[Page | None] | None
+
+_new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
+
+
+class Batch:
+    """One transaction; it begins with the first job that writes."""
+
+    def __init__(self, store: Store, power: bool) -> None:
+        self.page_bytes = 0  # of the pages read so far
+        self._store = store
+        self._logs = store.logs
+        self._power = power
+        self._begun = False
+        self._rows: list[Row] = []  # entries not yet handed to the database
+        self._touched: dict[Log, None] = {}  # rooms whose row is to be updated
+        self._keys: list[tuple[int, str, str, str, int]] = []
+        self._now = 0
+        self._kept = False
+        self._ticked = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether it had to store anything: a disk that is full lets everything else pass."""
+        return bool(self._touched or self._keys or self._kept)
+
+    def do(self, job: Job) -> Outcome:
+        """Do one job. Raises ProtocolError where it is refused; any other exception fails the whole batch."""
+        match job:
+            case Append():
+                return self._append(job)
+            case Read():
+                return self._read(job)
+            case Change():
+                return self._change(job)
+            case Keep():
+                self._begin()
+                self._kept = True
+                self._store.keep_facts(job.facts)
+                if job.records:
+                    self._store.keep_records(job.records)
+            case Tick():
+                self._flush()
+                self._begin()
+                self._ticked = True
+                self._store.tick(job.now)
+            case Release():
+                self._release(job.room)
+            case Stop():
+                pass
+        return None
+
+    def finish(self) -> None:
+        """Commit."""
+        self._flush()
+        for log in self._touched:
+            self._logs.clear(log, self._now)
+        if self._touched:
+            self._logs.update(list(self._touched))
+        if self._keys:
+            self._store.keep_keys(self._keys)
+        if self._begun:
+            self._store.commit()
+
+    def undo(self) -> None:
+        """Let nothing of it have been."""
+        logs = self._logs.held.values() if self._ticked else self._touched
+        self._store.roll_back(list(logs), len(self._keys))
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._store.begin(self._power)
+            self._begun = True
+
+    def _flush(self) -> None:
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._logs.insert(rows)
+
+    def _append(self, job: Append) -> Stored:
+        _, _, _, room, user, author, data, opts, key, expires, keep, now = job
+        if key is not None:
+            keys = self._store.keys
+            known = keys.get(room, *key)
+            if known is not None:
+                return known
+            keys.check(room, *key, now)
+        offset = self._place(room, user, author, data, opts, expires, 0, now) if keep else 0
+        if key is not None:
+            self._begin()
+            keys.put(room, *key, Stored(offset, now, True), now)
+            self._keys.append((now, room, *key, offset))
+        return _new(Stored, (offset, now, False))
+
+    def _place(
+        self, room: str, user: str, author: str, data: bytes, opts: bytes, expires: int, target: int, now: int
+    ) -> int:
+        """Put an entry at the end of its room."""
+        self._begin()
+        log = self._touch(room)
+        self._now = now
+        log.head = offset = log.head + 1
+        if log.count_limit:
+            log.bytes += len(data) + len(opts) + ENTRY_BYTES
+            self._rows.append((log.id, offset, now, user, author, data, opts, expires, target))
+        else:
+            log.oldest = offset + 1
+        return offset
+
+    def _touch(self, room: str) -> Log:
+        log = self._logs.held.get(room) or self._logs.get(room)
+        if log not in self._touched:
+            self._touched[log] = None
+            if not log.id:
+                self._logs.create(log)
+        return log
+
+    def _change(self, job: Change) -> Stored:
+        _, _, _, room, user, author, kind, target, value, privileged, now = job
+        self._flush()
+        log = self._logs.get(room)
+        message = self._logs.entry(log, target, now)
+        folded = fold(message, kind, target, value, user, author, privileged, now)
+        if folded is None:
+            return Stored(0, now, True)
+        assert message is not None
+        self._begin()
+        log = self._touch(room)
+        database = self._store.database
+        database.execute(
+            "UPDATE messages SET data = ?, opts = ? WHERE room = ? AND offset = ?",
+            (folded.data, folded.opts, log.id, target),
+        )
+        log.bytes += len(folded.data) + len(folded.opts) - len(message.data) - len(message.opts)
+        if folded.blank:
+            self._blank(log, target)
+        edited = target if kind == EDIT else 0
+        return Stored(
+            self._place(room, user, author, NIL, folded.entry, message.expires, edited, now), now, False
+        )
+
+    def _blank(self, log: Log, target: int) -> None:
+        """Let the edits of a message no longer say what."""
+        where = " FROM messages WHERE room = ? AND target = ? AND offset >= ?"
+        found = self._store.database.execute(
+            "SELECT count(*), ifnull(sum(length(opts)), 0)" + where, (log.id, target, log.oldest)
+        ).fetchone()
+        nothing = blank(target)
+        assert nothing.startswith(edit_head(target))
+        self._store.database.execute(
+            "UPDATE messages SET opts = ? WHERE room = ? AND target = ? AND offset >= ?",
+            (nothing, log.id, target, log.oldest),
+        )
+        log.bytes += found[0] * len(nothing) - found[1]
+
+    def _read(self, job: Read) -> list[Page | None]:
+        self._flush()
+        pages: list[Page | None] = []
+        for place, query in enumerate(job.queries):
+            if place in job.volatile:
+                pages.append(None)
+                continue
+            page = self._logs.page(query, job.now)
+            self.page_bytes += sum(len(one.data) + len(one.opts) for one in page.entries)
+            pages.append(page)
+        return pages
+
+    def _release(self, room: str) -> None:
+        log = self._logs.held.get(room)
+        if log is not None and log not in self._touched:
+            del self._logs.held[room]

@@ -1,0 +1,217 @@
+"""The thread of a store: takes what is queued, does it in batches, hands the outcomes back in order.
+
+Invariant: every job that has an outcome gets exactly one, in the order of the jobs, and what is told as
+stored is committed. The store may fail and come back: nothing ends the thread but `Stop`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
+
+from fastchat.engine.base import Stored
+from fastchat.engine.batch import Batch, Outcome
+from fastchat.engine.jobs import Append, Change, Job, Read, Release, Stop, Tick, Told
+from fastchat.engine.store import Store
+from fastchat.errors import Code, FastChatError, ProtocolError
+
+MOST_JOBS = 512  # in a batch: some milliseconds of work
+MOST_PAGES = 8 * 1024 * 1024  # bytes of pages read in a batch: they are held until they are told
+AHEAD = 2  # batches handed over that are not told yet; the thread waits before it does more
+RETRY_MS = 1000  # what publishers are told to wait while the store fails
+REOPEN_SECONDS = 1.0  # between two attempts to open a store that failed
+
+# Failures after which the same connection may go on: the disk is full, somebody else holds a lock.
+PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+LOG = logging.getLogger(__name__)
+
+Outcomes: TypeAlias = list[tuple[Told, Outcome | ProtocolError]]
+
+
+class Writer:
+    """Runs the thread. `tell` is called there with the outcomes of a batch, `told` once they are told."""
+
+    def __init__(self, store: Store, tell: Callable[[Outcomes], None]) -> None:
+        self._store = store
+        self._tell = tell
+        self._queue: SimpleQueue[Job] = SimpleQueue()
+        self._left: deque[Job] = deque()  # taken from the queue and put off
+        self._room = threading.Semaphore(AHEAD)
+        self._open = False
+        self._failing = False
+        self._retry = 0.0  # when to try to open it again
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="fastchat-store", daemon=True)
+        self.put = self._queue.put  # a job, from any thread
+
+    def start(self) -> None:
+        """Open the store and start. Raises ConfigError; a store that fails is tried again later."""
+        self._try_open()
+        self._thread.start()
+
+    def told(self) -> None:
+        """Take it that one more batch is told."""
+        self._room.release()
+
+    def close(self) -> None:
+        """Do what is queued and close the store, and wait for that; all outcomes are handed over by then."""
+        self._closing = True
+        self._queue.put(Stop())
+        self._room.release()
+        self._thread.join()
+
+    # the thread
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            jobs = self._take()
+            outcomes = self._do(jobs)
+            going = bool(self._left) or not isinstance(jobs[-1], Stop)
+            if outcomes:
+                if not self._closing:
+                    self._room.acquire()
+                self._tell(outcomes)
+        if self._open:
+            self._close()
+
+    def _take(self) -> list[Job]:
+        """Wait for a job; take with it whatever else is there."""
+        left = self._left
+        jobs = [left.popleft() if left else self._queue.get()]
+        try:
+            while len(jobs) < MOST_JOBS and not isinstance(jobs[-1], Stop):
+                jobs.append(left.popleft() if left else self._queue.get_nowait())
+        except Empty:
+            pass
+        return jobs
+
+    def _do(self, jobs: Sequence[Job]) -> Outcomes:
+        if not self._open and not self._reopened():
+            return _failed(jobs)
+        batch = Batch(self._store, any(isinstance(job, Append | Change) and job.power for job in jobs))
+        outcomes: Outcomes = []
+        try:
+            for number, job in enumerate(jobs, 1):
+                outcome: Outcome | ProtocolError
+                try:
+                    outcome = batch.do(job)
+                except ProtocolError as refusal:
+                    outcome = refusal
+                if not isinstance(job, Release | Tick | Stop):
+                    outcomes.append((job, outcome))
+                if batch.page_bytes > MOST_PAGES and number < len(jobs):
+                    self._left.extendleft(reversed(jobs[number:]))
+                    jobs = jobs[:number]
+                    break
+            batch.finish()
+        except Exception as error:
+            return self._undone(batch, jobs, error)
+        if self._failing and batch.wrote:
+            self._failing = False
+            LOG.warning("the store works again")
+        return outcomes
+
+    def _undone(self, batch: Batch, jobs: Sequence[Job], error: Exception) -> Outcomes:
+        """Fail a batch: what it wrote is undone; reads are answered all the same, where that can be."""
+        try:
+            batch.undo()
+        except (sqlite3.Error, OSError):
+            self._drop()
+        if not _unavailable(error):
+            return self._one_by_one(jobs, error)
+        self._note(error)
+        outcomes: Outcomes = []
+        for job, outcome in _failed(jobs):
+            if isinstance(job, Read) and self._open:
+                try:
+                    outcome = Batch(self._store, False).do(job)
+                except (sqlite3.Error, OSError) as again:
+                    self._note(again)
+            outcomes.append((job, outcome))
+        return outcomes
+
+    def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> Outcomes:
+        """Find the job that brought a fault of ours, so that the others do not suffer for it."""
+        if len(jobs) > 1:
+            return [outcome for job in jobs for outcome in self._do([job])]
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        LOG.error("%s failed with %s\n%s", type(jobs[0]).__name__, type(error).__name__, trace)
+        internal = ProtocolError(Code.INTERNAL, "internal error")
+        return [(job, internal) for job, _ in _failed(jobs)]
+
+    def _note(self, error: Exception) -> None:
+        """Say once that the store fails and what to do; let go of a connection that may not go on."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in PASSING:
+            self._drop()
+        if not self._failing:
+            self._failing = True
+            what = "is damaged: stop the server, put a backup in its place or move it away" if (
+                code in DAMAGED or (not code and type(error) is sqlite3.DatabaseError)
+            ) else "fails; it is tried again and again"  # fmt: skip
+            LOG.error(
+                "the store %s. Until then rooms take no messages and no members, but for those with the"
+                " durability \"memory\". (%s: %s)", what, type(error).__name__, error
+            )  # fmt: skip
+
+    # the connection
+
+    def _try_open(self) -> None:
+        try:
+            self._store.open()
+        except (sqlite3.Error, OSError) as error:
+            self._note(error)
+            self._retry = time.monotonic() + REOPEN_SECONDS
+            return
+        self._open = True
+
+    def _reopened(self) -> bool:
+        if time.monotonic() >= self._retry:
+            try:
+                self._try_open()
+            except FastChatError as error:  # somebody has put another file in its place
+                self._note(error)
+                self._retry = time.monotonic() + REOPEN_SECONDS
+        return self._open
+
+    def _drop(self) -> None:
+        if self._open:
+            self._open = False
+            self._retry = time.monotonic() + REOPEN_SECONDS
+            try:
+                self._store.drop()
+            except sqlite3.Error:
+                pass  # it has failed already
+
+    def _close(self) -> None:
+        try:
+            self._store.close()
+        except (sqlite3.Error, OSError) as error:
+            LOG.error("the store could not be closed in order (%s: %s)", type(error).__name__, error)
+
+
+def _unavailable(error: Exception) -> bool:
+    """Whether the store fails, not the job."""
+    kinds = (sqlite3.OperationalError, sqlite3.DatabaseError, sqlite3.InternalError)
+    return isinstance(error, OSError | MemoryError) or type(error) in kinds
+
+
+def _failed(jobs: Sequence[Job]) -> Outcomes:
+    down = ProtocolError(Code.STORE_UNAVAILABLE, "the store is not available", retry_ms=RETRY_MS)
+    outcomes: Outcomes = []
+    for job in jobs:
+        if isinstance(job, Append) and not job.keep and job.key is None:
+            outcomes.append((job, Stored(0, job.now, False)))  # it only kept its place in the order
+        elif not isinstance(job, Release | Tick | Stop):
+            outcomes.append((job, down))
+    return outcomes
