@@ -19,7 +19,7 @@ from fastchat.admission import Admission
 from fastchat.broadcast import Broadcaster
 from fastchat.config import Config
 from fastchat.engine.base import Engine
-from fastchat.engine.memory import MemoryEngine
+from fastchat.engine.choice import OpenEngine, open_engine
 from fastchat.errors import ConfigError
 from fastchat.holdback import HoldBack
 from fastchat.hub import Hub
@@ -77,7 +77,7 @@ class Server:
     def __init__(self, config: Config, *, engine: Engine | None = None, echo: bool = False) -> None:
         """`echo` is for the Autobahn suite alone: `/ws` sends messages back and knows no rooms."""
         self._config = config
-        self._engine = engine
+        self._store = OpenEngine(engine) if engine is not None else None
         self._echo = echo
         self._listeners: list[asyncio.AbstractServer] = []
         self._secure: list[SecureListener] = []
@@ -97,7 +97,13 @@ class Server:
         """Listen. Raises ConfigError, with what to do, where that cannot work; nothing is left open then."""
         if not self._config.host and self._config.unix is None:
             raise ConfigError("nowhere to listen: give a host, a Unix socket or both.")
-        self._build()
+        if self._store is None:
+            self._store = await open_engine(self._config)
+        try:
+            self._build(self._store.engine)
+        except BaseException:
+            await self._store.close()
+            raise
         try:
             await self._listen()
         except BaseException:
@@ -106,7 +112,7 @@ class Server:
         self._beat()
         LOG.info("listening on %s", ", ".join(self.addresses))
 
-    def _build(self) -> None:
+    def _build(self, engine: Engine) -> None:
         config = self._config
         loop = asyncio.get_running_loop()
         now = time.monotonic()
@@ -123,7 +129,6 @@ class Server:
             flush_seconds=config.flush_ms / 1000,
         )
         self._flusher.serve(self.broadcaster)
-        engine = self._engine if self._engine is not None else MemoryEngine(config, secrets.token_hex(6))
         node = config.node or f"node-{secrets.token_hex(4)}"
         self.hub = Hub(
             config,
@@ -230,7 +235,7 @@ class Server:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close everything at once."""
+        """Close everything at once; what was published by then is stored."""
         wiring = self.wiring
         wiring.draining = True
         self._stop_listening()
@@ -245,6 +250,8 @@ class Server:
         if self._tick is not None:
             self._tick.cancel()
         self._flusher.stop()
+        if self._store is not None:
+            await self._store.close()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

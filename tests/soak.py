@@ -270,6 +270,7 @@ class Soak:
         with tempfile.TemporaryDirectory(prefix="fastchat-soak-") as folder:
             unix = str(Path(folder) / "socket")
             command = [sys.executable, "-m", "fastchat", "serve", "--unix", unix, *SERVER.split()]
+            command += ["--data", str(Path(folder) / "data")]
             server = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )

@@ -74,7 +74,7 @@ def test_a_command_line_that_is_wrong_is_found() -> None:
 @contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[str]]:
     """Start a process, and end it whatever happens."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "FASTCHAT_ENGINE": "memory"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:

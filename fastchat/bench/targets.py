@@ -100,7 +100,7 @@ def expand(word: str, values: Mapping[str, str]) -> str:
 
 
 SERVE = ("{python}", "-m", "fastchat", "serve", "--port", "{port}")
-OURS = (*SERVE, "--limits", "off")
+OURS = (*SERVE, "--limits", "off", "--engine", "memory")
 NEVER_REFUSE = {"FASTCHAT_ADMISSION": "false"}  # a laboratory wants to see what overload does
 BUILT_IN: tuple[Target, ...] = (
     Target("fastchat", OURS, settings=NEVER_REFUSE, note="one process, Cython broadcast core"),

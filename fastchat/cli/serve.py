@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
 
 import click
 import uvloop
@@ -31,7 +32,8 @@ Examples:
   fastchat serve --port 9000 --history 200
   fastchat serve --config fastchat.toml
   fastchat serve --unix /run/fastchat.sock --host ""
-  fastchat serve --room game.policy=latest --room game.coalesce_ms=50
+  fastchat serve --data /var/lib/fastchat
+  fastchat serve --room game.durability=memory --room game.coalesce_ms=50
   fastchat serve --set flush_budget_ms=0 --limits off
   fastchat serve --server threaded        # one to compare with
 """
@@ -48,6 +50,8 @@ Examples:
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="9999 by default, 0: any free one.")
 @click.option("--unix", metavar="PATH", help="Listen on a Unix socket too.")
 @click.option("--config", "path", type=click.Path(dir_okay=False), help="A TOML file of settings.")
+@click.option("--engine", type=click.Choice(("sqlite", "memory")), help="memory: nothing outlives it.")
+@click.option("--data", metavar="PATH", help="Folder of what is kept; fastchat-data by default.")
 @click.option("--tls-cert", type=click.Path(dir_okay=False), help="PEM file: the port then speaks TLS only.")
 @click.option("--tls-key", type=click.Path(dir_okay=False), help="PEM file of the certificate's key.")
 @click.option("--allow-insecure-bind", is_flag=True, default=None, help="Whoever reaches the port may chat.")
@@ -63,6 +67,8 @@ def command(
     port: int | None,
     unix: str | None,
     path: str | None,
+    engine: str | None,
+    data: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     allow_insecure_bind: bool | None,
@@ -86,6 +92,7 @@ def command(
             raise click.UsageError(f"--set {setting}: write --room NS.OPTION=VALUE")
         flags[key.replace("-", "_")] = value
     given = {"host": host, "port": port, "unix": unix, "tls_cert": tls_cert, "tls_key": tls_key}
+    given |= {"engine": engine, "data": data}
     given |= {"allow_insecure_bind": allow_insecure_bind, "rate_limits": limits}
     flags |= {key: value for key, value in given.items() if value is not None}
     short = {"history": history, "policy": policy}
@@ -93,7 +100,7 @@ def command(
     flags["rooms"] = [*defaults, *rooms]
     config = load(path, os.environ, flags)
     if kind == "fastchat":
-        serve(config, log_level)
+        serve(replace(config, engine=config.engine or "sqlite"), log_level)
     else:
         baseline.serve(kind, config, log_level)
 
@@ -135,5 +142,7 @@ def greeting(config: Config, addresses: list[str]) -> str:
         lines.append(f"  talk      fastchat chat lobby --name ada{where}")
         lines.append(f"  clients   {url}  or  ws{s}://{address}/ws")
         lines.append(f"  page      http{s}://{address}/")
+    kept = f"{config.data}/" if config.engine == "sqlite" else "in memory: nothing outlives the server"
+    lines.append(f"  data      {kept}")
     lines.append("Ctrl-C lets everybody leave in good order; twice ends at once.")
     return "\n".join(lines)

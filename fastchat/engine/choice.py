@@ -1,10 +1,11 @@
-"""Make the engine that the settings name.
+"""Make the engine that the settings name, and close it.
 
-Invariant: whoever gets a store holds the lock of its folder until it is closed.
+Invariant: whoever has a store holds the lock of its folder until it is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +20,33 @@ from fastchat.engine.sqlite import Post, SqliteEngine
 from fastchat.engine.store import Store
 
 
-def open_engine(config: Config, post: Post) -> tuple[Engine, Callable[[], None]]:
-    """Return an engine, and what closes it; both may take a while, so neither is for the loop's thread.
+class OpenEngine:
+    """An engine and what closes it."""
+
+    def __init__(self, engine: Engine, close: Callable[[], None] = lambda: None) -> None:
+        self.engine = engine
+        self._close: Callable[[], None] | None = close
+
+    async def close(self) -> None:
+        """Store what waits, tell it, close; once."""
+        close, self._close = self._close, None
+        if close is not None:
+            await asyncio.to_thread(close)
+
+
+async def open_engine(config: Config) -> OpenEngine:
+    """Open the engine of these settings, which answers on the running loop.
 
     Raises ConfigError: the folder is in use, cannot be made, or holds what this fastchat cannot read.
     """
     memory = MemoryEngine(config, fresh())
     if config.engine != "sqlite":
-        return memory, lambda: None
+        return OpenEngine(memory)
+    post = asyncio.get_running_loop().call_soon_threadsafe
+    return await asyncio.to_thread(_open_store, config, memory, post)
+
+
+def _open_store(config: Config, memory: MemoryEngine, post: Post) -> OpenEngine:
     lock = Lock(Path(config.data))
     try:
         engine = SqliteEngine(config, memory, Store(lock.folder / FILE, config, boot_id(), fresh), post)
@@ -39,7 +59,7 @@ def open_engine(config: Config, post: Post) -> tuple[Engine, Callable[[], None]]
         engine.close()
         lock.release()
 
-    return engine, close
+    return OpenEngine(engine, close)
 
 
 def fresh() -> str:

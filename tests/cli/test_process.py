@@ -19,6 +19,7 @@ from fastchat.protocol import codec
 from fastchat.protocol.framing import tcp_frame
 from fastchat.protocol.messages import Connect
 
+SERVE = ("serve", "--port", "0", "--engine", "memory")  # which leaves nothing behind
 FASTCHAT = [sys.executable, "-m", "fastchat"]
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20  # seconds for anything
@@ -64,7 +65,7 @@ def line_with(one: subprocess.Popen[str], text: str) -> str:
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`fastchat serve` on a free port; gives the process and its URL."""
-    with process("serve", "--port", "0", *arguments) as server:
+    with process(*SERVE, *arguments) as server:
         found = re.search(r"tcps?://\S+", line_with(server, "clients"))
         assert found is not None
         line_with(server, "Ctrl-C")
@@ -84,7 +85,7 @@ def call(url: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProc
 
 
 def test_serve_says_how_to_talk_to_it_and_drains_on_ctrl_c(tmp_path: Path) -> None:
-    with process("serve", "--port", "0", "--unix", str(tmp_path / "s")) as server:
+    with process(*SERVE, "--unix", str(tmp_path / "s")) as server:
         talk = line_with(server, "  talk ")
         url = re.search(r"tcp://127\.0\.0\.1:\d+", talk)
         assert url is not None
@@ -130,14 +131,14 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
     ],
 )
 def test_a_wrong_configuration_is_explained(arguments: list[str], code: int, words: str) -> None:
-    done = call("tcp://127.0.0.1:1", "serve", "--port", "0", *arguments)
+    done = call("tcp://127.0.0.1:1", *SERVE, *arguments)
     assert done.returncode == code, done.stderr
     assert words in done.stderr.lower() and "Traceback" not in done.stderr
 
 
 def test_a_port_that_is_taken_is_explained() -> None:
     with served() as (_, url):
-        done = call(url, "serve", "--port", url.rpartition(":")[2])
+        done = call(url, *SERVE, "--port", url.rpartition(":")[2])
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert "taken" in done.stderr and "--port" in done.stderr
 
@@ -197,3 +198,21 @@ def test_send_interrupted_says_so() -> None:
             send.send_signal(signal.SIGINT)  # and nobody types another line
             assert send.wait(5) == 130
             assert "not everything" in send.stderr.read()
+
+
+def test_what_was_said_outlives_the_server_however_it_ends(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for text, end in (("one", signal.SIGKILL), ("two", signal.SIGTERM), ("three", signal.SIGTERM)):
+        with process("serve", "--port", "0", "--data", str(data)) as server:
+            url = re.search(r"tcp://\S+", line_with(server, "clients"))
+            assert url is not None and str(data) in line_with(server, "  data ")
+            assert call(url[0], "send", "lobby", text).returncode == 0
+            if text == "three":
+                told = call(url[0], "tail", "lobby", "--history", "9", "--count", "3").stdout
+                assert re.findall("one|two|three", told) == ["one", "two", "three"]
+                other = call(url[0], "serve", "--port", "0", "--data", str(data))
+                assert other.returncode == 2
+                assert f"in use by another fastchat (pid {server.pid})" in other.stderr
+            server.send_signal(end)
+            server.wait(PATIENCE)
+            assert server.returncode == (0 if end is signal.SIGTERM else -end)
