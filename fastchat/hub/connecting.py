@@ -148,6 +148,7 @@ def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) ->
         if room is None:  # the connection has died meanwhile
             session.hub.drop(session.hub.rooms[name], now)
             continue
+        room.stand(page)
         spare = RESULT_ROOM * (len(names) - place)  # each of the others needs as much to say `more`
         bodies[name] = body(session, room, page, False, now, max(size - spare, 2 * RESULT_ROOM))
         size -= len(bodies[name]) + len(name)

@@ -11,14 +11,14 @@ from typing import NamedTuple, TypeAlias
 
 from fastchat.engine.base import Engine, Fact, Record
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.limits import RETRY_MS
+from fastchat.hub.limits import EXPIRE_MOST, MAX_MARKS, RETRY_MS
 
 MOST: Mapping[str, int] = {  # facts of a kind over all rooms: about 300 bytes each
     "role": 50_000,
     "ban": 100_000,
     "mute": 100_000,
     "room": 50_000,
-    "mark": 200_000,
+    "mark": MAX_MARKS + EXPIRE_MOST,  # `marking` lets the oldest go for a lot of new ones
     "name": 200_000,
     "seen": 50_000,
 }
@@ -80,10 +80,9 @@ class Facts:
         """Take it that the engine keeps them."""
         self._settle(keeping)
         for kind, room, subject, value in keeping.facts:
+            self._kinds[kind].pop((room, subject), None)
             if value:
-                self._kinds[kind][room, subject] = value
-            else:
-                self._kinds[kind].pop((room, subject), None)
+                self._kinds[kind][room, subject] = value  # what was put last stands last
         keeping.then(None)
 
     def failed(self, keeping: Keeping, refusal: ProtocolError) -> None:

@@ -21,6 +21,7 @@ from fastchat.hub.blocks import Blocks
 from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
+from fastchat.hub.marking import Marks
 from fastchat.hub.reading import INTERNAL, Reading
 from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
@@ -81,6 +82,7 @@ class Hub:
         self._changed: dict[Room, int] = {}  # rooms whose watchers are to be told, and when
         engine.attach(self)
         self.facts = Facts(engine)
+        self.marks = Marks(self.facts)
 
     # connections
 
@@ -109,6 +111,7 @@ class Hub:
     def drain(self, now: int, after_ms: int) -> None:
         """Say BYE 102 to everybody, now and from now on."""
         self.draining = True
+        self.marks.flush(now, last=True)
         for session in list(self.sessions):
             session.bye(Code.DRAINING, "the server is going down", now, after_ms)
 
@@ -120,6 +123,7 @@ class Hub:
             self._tell(room)
         self.resumes.expire(now)
         self.directs.expire(now)
+        self.marks.flush(now)
         self.engine.tick(now)
 
     # rooms

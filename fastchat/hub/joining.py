@@ -108,6 +108,7 @@ def _answer(session: Session, command: Join, pages: Sequence[Page], now: int) ->
         session.hub.drop(session.hub.rooms[command.room], now)
         refuse(session, command, ProtocolError(Code.NOT_A_MEMBER, "left before it was joined"), now)
         return
+    room.stand(pages[0])
     if command.id:
         session.outbox.put(result_raw(command.id, body(session, room, pages[0], command.presence, now)))
 
@@ -139,6 +140,7 @@ def body(session: Session, room: Room, page: Page, watch: bool, now: int, size: 
         messages=found,
         members=len(room.presence),
         presence=who,
+        read=session.hub.marks.get(room, session.user.id) or None,
         more=cut or page.more,
     )
 

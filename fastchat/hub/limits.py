@@ -15,4 +15,6 @@ RETRY_MS = 1000  # ms told with a temporary refusal where nothing better is know
 BUSY_RETRY_MS = 100  # ms told where the next flush will help
 HEADER_BYTES = 64  # bytes of a MESSAGE besides room, user, data and opts, framing included
 MAX_HELD = 64  # payloads that may wait for a CONNECT that the engine has not answered
+MAX_MARKS = 100_000  # read marks that are kept, over all users and rooms: about 300 bytes each
+MARK_MS = 1000  # ms between two lots of read marks that the engine is given
 EXPIRE_MOST = 1000  # things forgotten in one tick, so that no tick is long

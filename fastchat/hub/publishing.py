@@ -144,6 +144,8 @@ def spread(
 ) -> None:
     """Put a push on every member but those who do not want to hear this user, and tell them of the gap."""
     hub = session.hub
+    if offset:
+        room.newest = offset
     if echo and not expires and (not hub.blocks.by or type(command) is Delete):  # who deletes says nothing
         taken = room.members.put(payload, offset)
     else:

@@ -9,6 +9,7 @@ from functools import partial
 
 from fastchat.broadcast import Broadcaster, Fanout
 from fastchat.config import RoomOptions
+from fastchat.engine.base import Page
 from fastchat.hub.limits import HEADER_BYTES
 from fastchat.hub.presence import Presence
 from fastchat.protocol.codec import gap, pack
@@ -19,7 +20,7 @@ class Room:
 
     __slots__ = (
         "name", "packed", "options", "members", "watchers", "presence", "entering", "busy",
-        "storing_bytes", "overhead",
+        "storing_bytes", "overhead", "epoch", "newest",
     )  # fmt: skip
 
     def __init__(self, name: str, options: RoomOptions, broadcaster: Broadcaster) -> None:
@@ -34,7 +35,13 @@ class Room:
         self.entering = 0  # JOINs that the engine has not answered
         self.busy = 0  # PUBLISHes and HISTORYs that the engine has not answered
         self.storing_bytes = 0  # of these PUBLISHes: once stored they must find room in the batch
+        self.epoch = ""  # as the engine told it with the page of the last member that came
+        self.newest = 0  # the newest offset that was told
         self.overhead = len(self.packed) + HEADER_BYTES  # bytes of a MESSAGE besides user, data, opts
+
+    def stand(self, page: Page) -> None:
+        """Take it from a page where the room stands."""
+        self.epoch, self.newest = page.epoch, page.offset
 
     @property
     def idle(self) -> bool:

@@ -65,14 +65,16 @@ def join_body(
     messages: Sequence[bytes],
     members: int,
     presence: Sequence[bytes] | None = None,
+    read: int | None = None,
     more: bool = False,
 ) -> bytes:
     """Encode the body of a JOIN result; `messages` are of `entry`, `presence` of `member`.
 
+    `read`: up to which offset this user has read, as MARK has told.
     `more`: the messages were cut at the frame limit, the rest is to be asked for with HISTORY.
     """
     parts = [
-        bytes((0x85 + (presence is not None) + more,)),
+        bytes((0x85 + (presence is not None) + (read is not None) + more,)),
         b"\xa5epoch" + pack(epoch),
         b"\xa6offset" + pack(offset),
         b"\xa9recovered" + pack(recovered),
@@ -81,6 +83,8 @@ def join_body(
     ]
     if presence is not None:
         parts.append(b"\xa8presence" + _array(presence))
+    if read is not None:
+        parts.append(b"\xa4read" + pack(read))
     if more:
         parts.append(b"\xa4more\xc3")
     return b"".join(parts)

@@ -164,7 +164,7 @@ class Stage:
         self.config = config or Config()
         self.now = START
         self.faults: list[tuple[str, Exception]] = []
-        self.engine = engine or MemoryEngine(self.config, "epoch")
+        self.engine = MemoryEngine(self.config, "epoch") if engine is None else engine
         self.broadcaster = core(
             wake=lambda: None,
             to_json=to_json,
