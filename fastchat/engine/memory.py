@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import TypeAlias
 
-from fastchat.config import Config
-from fastchat.engine.base import MAX_PAGE, Entry, Fact, Page, Query, Record, Sink, Stored
+from fastchat.config import Config, RoomOptions
+from fastchat.engine.base import Entry, Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.changes import blank, edit_head, fold
 from fastchat.engine.keys import Keys
+from fastchat.engine.pages import Kept, cut, cut_older, span
 from fastchat.protocol.codec import NIL
 
 ENTRY_BYTES = 208  # bytes charged per entry besides data and opts: tuple, integers, headers, slot
 LOG_BYTES = 1024  # bytes charged per room that is kept: log, deque, table entries
+AGED = 100  # rooms looked at in one tick for messages past their age
 MAX_RECORDS = 10_000  # lines of the audit log that are kept
 LEVELS = 64  # size classes: bit lengths of a room's bytes
 
-_Kept: TypeAlias = tuple[int, int, str, bytes, bytes, int, str]
 _new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
 
 
@@ -31,20 +31,22 @@ class _Log:
     """The entries of one room."""
 
     __slots__ = (
-        "epoch", "offset", "entries", "bytes", "level", "count_limit", "byte_limit", "idle_ms", "held",
+        "epoch", "offset", "entries", "bytes", "level", "count_limit", "byte_limit", "age_ms", "idle_ms",
+        "held",
     )  # fmt: skip
 
-    def __init__(self, epoch: str, count_limit: int, byte_limit: int, idle_ms: int) -> None:
+    def __init__(self, epoch: str, options: RoomOptions) -> None:
         self.epoch = epoch
         self.offset = 0
         # Plain tuples of the fields of an Entry: the cyclic collector lets go of such a tuple at first sight,
         # but walks through every NamedTuple that is kept, and a walk through 300,000 took 300 ms.
-        self.entries: deque[_Kept] = deque()
+        self.entries: deque[Kept] = deque()
         self.bytes = 0
         self.level = 0
-        self.count_limit = count_limit
-        self.byte_limit = byte_limit
-        self.idle_ms = idle_ms
+        self.count_limit = options.history
+        self.byte_limit = options.history_bytes
+        self.age_ms = options.history_age_seconds * 1000  # 0: no entry goes for its age
+        self.idle_ms = options.history_seconds * 1000
         self.held = True
 
 
@@ -65,6 +67,8 @@ class MemoryEngine:
         # Empty rooms by how long they are kept, the longest empty first. (A plain dict is slow to give its
         # first item once many before it are deleted.)
         self._idle: dict[int, OrderedDict[str, int]] = {}
+        self._aged: OrderedDict[str, _Log] = OrderedDict()  # rooms whose entries age
+        self._now = 0  # as last told
         self._facts: dict[tuple[str, str, str], Fact] = {}
         self.records: deque[Record] = deque(maxlen=MAX_RECORDS)  # the audit log, the newest last
         self._keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
@@ -79,9 +83,10 @@ class MemoryEngine:
     def hold(self, room: str) -> None:
         log = self._logs.get(room)
         if log is None:
-            options = self._config.room(room)
-            log = _Log(self._epoch, options.history, options.history_bytes, options.history_seconds * 1000)
+            log = _Log(self._epoch, self._config.room(room))
             self._logs[room] = log
+            if log.age_ms:
+                self._aged[room] = log
             self.bytes += LOG_BYTES
             return
         if not log.held:
@@ -126,6 +131,8 @@ class MemoryEngine:
         self, room: str, user: str, author: str, data: bytes, opts: bytes, expires: int, now: int
     ) -> int:
         log = self._logs[room]
+        if log.age_ms:
+            self._age(log, now)
         log.offset = offset = log.offset + 1
         entries = log.entries
         entries.append((offset, now, user, data, opts, expires, author))
@@ -143,6 +150,16 @@ class MemoryEngine:
         if self.bytes > self._limit:
             self._shed()
         return offset
+
+    def _age(self, log: _Log, now: int) -> None:
+        """Drop the entries that are past their age."""
+        entries, before, freed = log.entries, now - log.age_ms, 0
+        while entries and entries[0][1] <= before:
+            oldest = entries.popleft()
+            freed += len(oldest[3]) + len(oldest[4]) + ENTRY_BYTES
+        log.bytes -= freed
+        self.bytes -= freed
+        self._classify(log)
 
     def _classify(self, log: _Log) -> None:
         if log.level:
@@ -181,6 +198,7 @@ class MemoryEngine:
         if not log.held:
             self._idle[log.idle_ms].pop(room, None)
         del self._logs[room]
+        self._aged.pop(room, None)
         self.bytes -= log.bytes + LOG_BYTES
         log.bytes = 0
         self._classify(log)
@@ -201,6 +219,8 @@ class MemoryEngine:
         ticket: object,
     ) -> Stored | None:
         log = self._logs[room]
+        if log.age_ms:
+            self._age(log, now)
         entries = log.entries
         at = target - 1 - log.offset + len(entries)
         message = Entry._make(entries[at]) if 0 <= at < len(entries) else None
@@ -240,6 +260,8 @@ class MemoryEngine:
         return [self._page(self._logs[query.room], query) for query in queries]
 
     def _page(self, log: _Log, query: Query) -> Page:
+        if log.age_ms:
+            self._age(log, self._now)
         newest, count = log.offset, len(log.entries)
         oldest = newest - count + 1
         recovered: bool | None = None
@@ -247,52 +269,28 @@ class MemoryEngine:
             epoch, offset = query.since
             recovered = epoch == log.epoch and oldest - 1 <= offset <= newest
         if query.since is not None and recovered:
-            entries, more = _cut(_slice(log.entries, query.since[1] + 1 - oldest, count))
+            entries, more = cut(span(log.entries, query.since[1] + 1 - oldest, count))
         elif query.since is None and query.after is not None:
             start = min(max(query.after + 1 - oldest, 0), count)
             stop = min(start + query.limit, count)
-            entries, more = _cut(_slice(log.entries, start, stop))
+            entries, more = cut(span(log.entries, start, stop))
             more = more or stop < count
         elif query.since is None and query.before is not None:
             stop = min(max(query.before - oldest, 0), count)
             start = max(stop - query.limit, 0)
-            entries, more = _cut_older(_slice(log.entries, start, stop))
+            entries, more = cut_older(reversed(span(log.entries, start, stop)))
             more = more or start > 0
         else:
-            entries, more = _cut_older(_slice(log.entries, max(count - query.limit, 0), count))
+            entries, more = cut_older(reversed(span(log.entries, max(count - query.limit, 0), count)))
         return Page(log.epoch, newest, recovered, entries, more)
 
     def tick(self, now: int) -> None:
+        self._now = now
         self._keys.expire(now)
+        for room in list(islice(self._aged, AGED)):
+            self._aged.move_to_end(room)
+            self._age(self._aged[room], now)
         for rooms in list(self._idle.values()):
             due = [room for room, at in islice(rooms.items(), 100) if at <= now]
             for room in due:
                 self._forget(room, self._logs[room])
-
-
-def _slice(entries: deque[_Kept], start: int, stop: int) -> list[Entry]:
-    """Walk from the nearer end: most readers want the newest."""
-    count = len(entries)
-    if start < count - stop:
-        return list(map(Entry._make, islice(entries, start, stop)))
-    found = list(map(Entry._make, islice(reversed(entries), count - stop, count - start)))
-    found.reverse()
-    return found
-
-
-def _cut(entries: list[Entry]) -> tuple[list[Entry], bool]:
-    """Keep the first entries up to MAX_PAGE bytes; tells whether any was left out."""
-    size = 0
-    for position, entry in enumerate(entries):
-        size += len(entry.data) + len(entry.opts)
-        if size > MAX_PAGE and position:
-            return entries[:position], True
-    return entries, False
-
-
-def _cut_older(entries: list[Entry]) -> tuple[list[Entry], bool]:
-    """Keep the last entries up to MAX_PAGE bytes; tells whether any was left out."""
-    entries.reverse()
-    kept, more = _cut(entries)
-    kept.reverse()
-    return kept, more

@@ -1,13 +1,28 @@
-"""Cut what was read to the length of a page.
+"""Take entries out of a room, and cut them to the length of a page.
 
 Invariant: a page is never empty because its first entry is long.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
+from itertools import islice
+from typing import TypeAlias
 
 from fastchat.engine.base import MAX_PAGE, Entry
+
+Kept: TypeAlias = tuple[int, int, str, bytes, bytes, int, str]  # the fields of an Entry
+
+
+def span(entries: deque[Kept], start: int, stop: int) -> list[Entry]:
+    """Copy a part of a room, walking from the nearer end: most readers want the newest."""
+    count = len(entries)
+    if start < count - stop:
+        return list(map(Entry._make, islice(entries, start, stop)))
+    found = list(map(Entry._make, islice(reversed(entries), count - stop, count - start)))
+    found.reverse()
+    return found
 
 
 def cut(entries: Iterable[Entry]) -> tuple[list[Entry], bool]:

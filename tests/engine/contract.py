@@ -434,6 +434,31 @@ class EngineContract(ChangeContract):
         assert 1 <= len(rig.read().entries) <= 20
         assert offsets(rig.read())[-1] == 100
 
+    def test_history_is_bounded_by_age(self) -> None:
+        rig = self.held(options(history_age_seconds=60))
+        rig.engine.tick(NOW)
+        for second in range(5):
+            rig.append(now=NOW + second * 1000)
+        epoch = rig.read().epoch
+        for later, left in ((59_999, [1, 2, 3, 4, 5]), (62_000, [4, 5]), (62_001, [4, 5]), (70_000, [])):
+            rig.engine.tick(NOW + later)
+            page = rig.read()
+            assert (offsets(page), page.offset, page.epoch) == (left, 5, epoch)
+            assert rig.read(since=(epoch, 5 - len(left))).recovered is True
+            assert rig.read(since=(epoch, 4 - len(left))).recovered is False
+        with pytest.raises(ProtocolError) as caught:
+            rig.change("edit", 5, "x", now=NOW + 70_000)
+        assert caught.value.code is Code.NO_SUCH_MESSAGE
+        assert rig.append(now=NOW + 70_000).offset == 6
+        assert offsets(rig.read()) == [6]
+
+    def test_what_is_past_its_age_can_no_longer_be_changed(self) -> None:
+        rig = self.held(options(history_age_seconds=60))
+        rig.append()
+        with pytest.raises(ProtocolError) as caught:
+            rig.change("edit", 1, "x", now=NOW + 60_000)
+        assert caught.value.code is Code.NO_SUCH_MESSAGE
+
     def test_a_room_may_keep_nothing(self) -> None:
         rig = self.held(options(history=0))
         epoch = rig.read().epoch
