@@ -12,6 +12,7 @@ from fastchat.engine.base import Page
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
+from fastchat.hub.moderation import may_connect
 from fastchat.hub.reading import Reading, read
 from fastchat.hub.refusing import TEXT
 from fastchat.hub.users import NO_BLOCKS
@@ -69,6 +70,13 @@ def connect(session: Session, command: Connect, now: int) -> None:
     if command.token is not None:
         raise ProtocolError(Code.TOKEN_INVALID, "this server takes no tokens")
     claim = _claim(session, command, now)
+    if hub.moderation.rules:
+        try:
+            may_connect(hub.moderation, fold(claim.name), session.identity, session.peer, now)
+        except ProtocolError as refusal:
+            session.error(command.id, refusal)
+            session.bye(refusal.code, refusal.text, now)
+            return
     if claim.old is not None:
         hub.resumes.revoke(claim.old)
         claim.old.bye(Code.REPLACED, "your name was taken over with your secret", now)

@@ -22,7 +22,9 @@ from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.marking import Marks
+from fastchat.hub.moderation import Moderation
 from fastchat.hub.reading import INTERNAL, Reading
+from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
 from fastchat.hub.room import Room
@@ -83,6 +85,8 @@ class Hub:
         engine.attach(self)
         self.facts = Facts(engine)
         self.marks = Marks(self.facts)
+        self.moderation = Moderation(self.facts)
+        self.refusals = Refusals(self.facts)
 
     # connections
 
@@ -107,6 +111,8 @@ class Hub:
         user = self.users.unseat(session)
         if not user.sessions:
             self.blocks.remove(user, user.blocks)
+            if self.moderation.rules:
+                self.moderation.ended(user, now)
 
     def drain(self, now: int, after_ms: int) -> None:
         """Say BYE 102 to everybody, now and from now on."""
@@ -124,6 +130,7 @@ class Hub:
         self.resumes.expire(now)
         self.directs.expire(now)
         self.marks.flush(now)
+        self.moderation.expire(self.users, now)
         self.engine.tick(now)
 
     # rooms

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastchat.engine.base import Page, Query
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
+from fastchat.hub.moderation import may_enter
 from fastchat.hub.reading import Reading, check_room, members, messages, read, refuse
 from fastchat.hub.room import Room
 from fastchat.protocol.codec import EMPTY, join_body, result_raw
@@ -35,7 +36,7 @@ def query(session: Session, name: str, since: Position | None, history: int) -> 
 
 
 def admit(session: Session, name: str) -> Room:
-    """Let the session wait for its place in a room; raises ProtocolError TOO_MANY_ROOMS or ROOM_FULL."""
+    """Let the session wait for its place in a room; raises ProtocolError."""
     hub = session.hub
     room = session.rooms.get(name)
     waiting = session.entering
@@ -45,6 +46,8 @@ def admit(session: Session, name: str) -> Room:
         known = hub.rooms.get(name)
         if known is not None and known.crowded:
             raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
+        if hub.moderation.rules:
+            may_enter(session, name, known, hub.now)
     if room is None:
         room = hub.room(name)
         if waiting is None:

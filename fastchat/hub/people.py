@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS, MAX_STATE, RETRY_MS
+from fastchat.hub.moderation import may_be_heard
+from fastchat.hub.roles import EVERYWHERE
 from fastchat.hub.users import User
 from fastchat.protocol.codec import EMPTY, direct_push, result, result_raw, signal_push
 from fastchat.protocol.messages import Block, Direct, Signal, State
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 def direct(session: Session, command: Direct, now: int) -> None:
     """Answer DIRECT (PROTOCOL, "Commands")."""
     hub, user = session.hub, session.user
+    if hub.moderation.rules:
+        may_be_heard(session, EVERYWHERE, now)
     to = _key(session, command.user)
     if command.key is not None:
         known = hub.directs.get(to, user.key, command.key)
@@ -38,6 +42,8 @@ def direct(session: Session, command: Direct, now: int) -> None:
 
 def signal(session: Session, command: Signal, now: int) -> None:
     """Answer SIGNAL (PROTOCOL, "Commands")."""
+    if session.hub.moderation.rules:
+        may_be_heard(session, EVERYWHERE, now)
     target = _online(session, _key(session, command.user))
     sessions = _send(session, target, signal_push(session.user.packed, command.data))
     _reply(session, command.id, {"sessions": sessions})

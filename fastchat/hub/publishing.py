@@ -13,6 +13,7 @@ from fastchat.broadcast import Outbox
 from fastchat.engine.base import Stored
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS
+from fastchat.hub.moderation import may_be_heard, spoke
 from fastchat.hub.room import Room
 from fastchat.protocol.codec import EMPTY, gap, message, pack, publish_result
 from fastchat.protocol.messages import Delete, Edit, Publish, React
@@ -57,6 +58,8 @@ def may_speak(session: Session, command: Spoken, now: int) -> Room | None:
         if retry_ms:
             session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
             return None
+    if session.hub.moderation.rules and type(command) is not Delete:  # who deletes says nothing
+        may_be_heard(session, command.room, now, message=type(command) is Publish)
     return room
 
 
@@ -80,6 +83,8 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
         now,
         ticket,
     )
+    if hub.moderation.rules:
+        spoke(session, name, now)
     told(ticket, room, stored)
 
 

@@ -1,4 +1,4 @@
-"""Who is what in a room: the role a user has there, from the token and from what moderators gave."""
+"""Who is what in a room: the role a user has there, from the token and from what owners gave."""
 
 from __future__ import annotations
 
@@ -8,11 +8,42 @@ from typing import TYPE_CHECKING
 from fastchat.identity.base import Role
 
 if TYPE_CHECKING:
+    from fastchat.hub.hub import Hub
     from fastchat.hub.session import Session
+
+EVERYWHERE = ""  # stands for all rooms where the name of a room is expected
 
 
 def role_of(session: Session, room: str) -> Role:
-    """Return the highest role that the session's identity has in this room."""
+    """Return the highest role that the session has in this room, or with "" on the whole server."""
     identity = session.identity
+    role = proved(session, room)
+    for rules in (session.hub.moderation.of(room), session.hub.moderation.of(EVERYWHERE)):
+        op = None if rules is None else rules.ops.get(identity.id)
+        if op is not None and op.role > role:
+            role = op.role
+    return role
+
+
+def proved(session: Session, room: str) -> Role:
+    """Return the role that the session's token alone gives it."""
+    identity = session.identity
+    if not identity.roles:
+        return identity.role
     given = (role for pattern, role in identity.roles.items() if fnmatchcase(room, pattern))
     return max(given, default=identity.role)
+
+
+def role_of_key(hub: Hub, key: str, room: str) -> Role:
+    """Return the highest role of a user; of one who is not here only what owners gave counts."""
+    user = hub.users.get(key)
+    if user is not None:
+        return max(role_of(session, room) for session in user.sessions)
+    found = [
+        op.role
+        for rules in (hub.moderation.of(room), hub.moderation.of(EVERYWHERE))
+        if rules is not None
+        for op in rules.ops.values()
+        if op.user == key
+    ]
+    return max(found, default=Role.GUEST)

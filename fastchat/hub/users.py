@@ -5,6 +5,7 @@ Invariant: a user is registered exactly as long as at least one session of their
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastchat.protocol.codec import pack
@@ -43,6 +44,9 @@ class Users:
 
     def __len__(self) -> int:
         return len(self._users)
+
+    def __iter__(self) -> Iterator[User]:
+        return iter(self._users.values())
 
     def get(self, key: str) -> User | None:
         """Return the user whose name folds to this key."""

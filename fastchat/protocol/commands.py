@@ -68,6 +68,10 @@ def _room(value: object) -> str:
     return value
 
 
+def _place(value: object) -> str:
+    return "" if value == "" else _room(value)
+
+
 def _key(value: object) -> str:
     if type(value) is not str or not 1 <= len(value) <= MAX_KEY:
         raise _Wrong("a str of 1 to 64 characters")
@@ -163,8 +167,8 @@ SHAPES: Mapping[int, Shape] = {
     Op.REACT: Shape(React, (("room", _room), ("offset", _uint), ("emoji", _str), ("on", _bool))),
     Op.MODERATE: Shape(
         Moderate,
-        (("room", _room), ("action", _str), ("user", _str)),
-        (("seconds", _uint, 0), ("reason", _str, None)),
+        (("room", _place), ("action", _str), ("user", _str)),
+        (("seconds", _uint, 0), ("reason", _str, None), ("address", _bool, False), ("members", _uint, 0)),
     ),
     Op.BLOCK: Shape(Block, (("user", _str), ("on", _bool))),
     Op.SIGNAL: Shape(Signal, (("user", _str), ("data", None))),

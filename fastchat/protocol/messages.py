@@ -138,11 +138,13 @@ class React(NamedTuple):
 
 class Moderate(NamedTuple):
     id: int
-    room: str
+    room: str  # "" for the whole server
     action: str  # as sent; the hub knows which there are
     user: str  # a name, or "" where the action is about the room
     seconds: int = 0  # how long: 0 for good
     reason: str | None = None
+    address: bool = False  # ban the addresses they are here from as well
+    members: int = 0  # of cap: how many
 
 
 class Refresh(NamedTuple):
@@ -257,7 +259,8 @@ class Notice(NamedTuple):
     seconds: int | None = None
     reason: str | None = None
     by: str | None = None
-    offset: int | None = None  # of "read": how far
+    members: int | None = None  # of "cap"
+    offset: int | None = None  # of "read": how far; of "flag": the message
 
 
 class Gap(NamedTuple):

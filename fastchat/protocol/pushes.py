@@ -154,10 +154,11 @@ def notice(
     seconds: int | None = None,
     reason: str | None = None,
     by: str | None = None,
+    members: int | None = None,
     offset: int | None = None,
 ) -> bytes:
     """Encode NOTICE; `room` and `user` are packed names."""
-    opts = _opts(seconds=seconds, reason=reason, by=by, offset=offset)
+    opts = _opts(seconds=seconds, reason=reason, by=by, members=members, offset=offset)
     return _head(5, Op.NOTICE) + room + pack(action) + user + opts
 
 

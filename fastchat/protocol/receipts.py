@@ -106,7 +106,13 @@ SHAPES: Mapping[int, Shape] = {
     Op.NOTICE: Shape(
         Notice,
         (_str, _str, _str),
-        (("seconds", _int, None), ("reason", _str, None), ("by", _str, None), ("offset", _int, None)),
+        (
+            ("seconds", _int, None),
+            ("reason", _str, None),
+            ("by", _str, None),
+            ("members", _int, None),
+            ("offset", _int, None),
+        ),
     ),
     Op.GAP: Shape(Gap, (_str, _int, _int, _str)),
     Op.PING_PUSH: Shape(PingPush, (_int,)),

@@ -45,7 +45,10 @@ COMMANDS = st.one_of(
     st.builds(messages.Edit, ids, rooms, uints, data),
     st.builds(messages.Delete, ids, rooms, uints),
     st.builds(messages.React, ids, rooms, uints, st.text(max_size=8), st.booleans()),
-    st.builds(messages.Moderate, ids, rooms, st.text(max_size=8), st.text(max_size=40), uints, texts),
+    st.builds(
+        messages.Moderate, ids, st.just("") | rooms, st.text(max_size=8), st.text(max_size=40), uints, texts,
+        st.booleans(), uints,
+    ),
     st.builds(messages.Refresh, ids, st.text(max_size=20)),
     st.builds(messages.Mark, ids, rooms, uints),
     st.builds(messages.Block, ids, st.text(max_size=40), st.booleans()),

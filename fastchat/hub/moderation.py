@@ -1,0 +1,200 @@
+"""The rules of all rooms: who may connect, join and speak, and when what was decided ends.
+
+Invariant: `rules` has an entry for exactly the rooms in which something counts, and "" for the whole server;
+a server without any pays one test for a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from fastchat.engine.base import Fact
+from fastchat.errors import Code, ProtocolError
+from fastchat.hub.facts import Facts
+from fastchat.hub.limits import EXPIRE_MOST, RESUME_MS, RETRY_MS
+from fastchat.hub.roles import EVERYWHERE, role_of
+from fastchat.hub.sanctions import GUEST_ID, KINDS, Rules, Sanction, subjects
+from fastchat.hub.users import User
+from fastchat.identity.base import Identity, Role
+
+if TYPE_CHECKING:
+    from fastchat.hub.room import Room
+    from fastchat.hub.session import Peer, Session
+
+MAX_SPOKEN = 10_000  # users of one room whose last message slow mode remembers
+AGAIN_MS = 10_000  # ms until a store that failed is asked again to forget
+
+
+class Moderation:
+    """The rules of one server."""
+
+    __slots__ = ("rules", "_facts", "_due", "_guests")
+
+    def __init__(self, facts: Facts) -> None:
+        self.rules: dict[str, Rules] = {}
+        self._facts = facts
+        self._due: list[tuple[int, Fact]] = []  # a heap: when it ends, and the fact with an empty value
+        self._guests: dict[str, set[str]] = {}  # identities of guests, and the rooms where they have a role
+        for kind in KINDS:
+            for (room, subject), value in facts.of(kind).items():
+                self.take(Fact(kind, room, subject, value))
+
+    def of(self, room: str) -> Rules | None:
+        """Return what counts in a room, or with "" everywhere; None where nothing does."""
+        return self.rules.get(room)
+
+    def take(self, fact: Fact) -> None:
+        """Let a fact that is kept count."""
+        rules = self.rules.get(fact.room)
+        if rules is None:
+            rules = self.rules[fact.room] = Rules()
+        until = rules.take(fact)
+        if fact.kind == "role" and fact.subject.startswith(GUEST_ID):
+            self._given(fact)
+        if until:
+            heappush(self._due, (until, fact._replace(value=b"")))
+        if rules.empty:
+            del self.rules[fact.room]
+
+    def _given(self, fact: Fact) -> None:
+        """Remember to which guests something was given."""
+        rooms = self._guests.setdefault(fact.subject, set())
+        if fact.value:
+            rooms.add(fact.room)
+            return
+        rooms.discard(fact.room)
+        if not rooms:
+            del self._guests[fact.subject]
+
+    def ended(self, user: User, now: int) -> None:
+        """Let what was given to a guest count no more once nobody can come back as that guest."""
+        for room in self._guests.get(user.id, ()):
+            heappush(self._due, (now + RESUME_MS, Fact("role", room, user.id, b"")))
+
+    def expire(self, users: Iterable[User], now: int) -> None:
+        """Forget what has ended; until then nothing asks for it, for it binds nobody."""
+        gone: list[Fact] = []
+        while self._due and self._due[0][0] <= now and len(gone) < EXPIRE_MOST:
+            until, fact = heappop(self._due)
+            if self._stands(fact, users, now):
+                gone.append(fact)
+        if not gone:
+            return
+
+        def forgotten(refusal: ProtocolError | None) -> None:
+            for fact in gone:
+                if refusal is None:
+                    self.take(fact)
+                else:
+                    heappush(self._due, (now + AGAIN_MS, fact))
+
+        kept = [fact for fact in gone if not fact.subject.startswith(GUEST_ID)]
+        try:
+            self._facts.put(kept, (), forgotten)
+        except ProtocolError as refusal:
+            forgotten(refusal)
+
+    def _stands(self, fact: Fact, users: Iterable[User], now: int) -> bool:
+        """Whether what has ended is still what counts: it may have been lifted or decided anew."""
+        rules = self.rules.get(fact.room)
+        if rules is None:
+            return False
+        if fact.kind == "role":
+            return fact.subject in rules.ops and not any(one.id == fact.subject for one in users)
+        sanction = (rules.bans if fact.kind == "ban" else rules.mutes).get(fact.subject)
+        return sanction is not None and 0 < sanction.until <= now
+
+
+def may_connect(moderation: Moderation, key: str, identity: Identity, peer: Peer, now: int) -> None:
+    """Raise ProtocolError BANNED for somebody who is banned from the whole server."""
+    rules = moderation.of(EVERYWHERE)
+    if rules is None or not rules.bans:
+        return
+    op = rules.ops.get(identity.id)
+    role = identity.role if op is None else max(identity.role, op.role)
+    _not_banned(rules, subjects(key, identity.id, _address(peer)), role, now)
+
+
+def may_enter(session: Session, name: str, room: Room | None, now: int) -> None:
+    """Raise ProtocolError BANNED, FORBIDDEN or ROOM_FULL for who may not become a member of this room."""
+    rules = session.hub.moderation.of(name)
+    if rules is None:
+        return
+    role = role_of(session, name)
+    _not_banned(rules, _subjects(session), role, now)
+    if role >= Role.MODERATOR:
+        return
+    if rules.locked and session.identity.id not in rules.insiders:
+        raise ProtocolError(Code.FORBIDDEN, "the room is locked")
+    if rules.cap and room is not None and len(room.members) + room.entering >= rules.cap:
+        raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
+
+
+def may_be_heard(session: Session, name: str, now: int, *, message: bool = True) -> None:
+    """Raise ProtocolError MUTED, FORBIDDEN or SLOW_MODE for who may not speak in this room now.
+
+    With `name` "" it is about speaking at all. What is no `message` (an edit, a reaction) need not be slow.
+    """
+    moderation = session.hub.moderation
+    everywhere = moderation.of(EVERYWHERE)
+    if everywhere is not None and everywhere.mutes:
+        _not_muted(everywhere, session, EVERYWHERE, now)
+    rules = moderation.of(name) if name else None
+    if rules is None:
+        return
+    if rules.mutes:
+        _not_muted(rules, session, name, now)
+    if not (rules.locked or rules.slow) or role_of(session, name) >= Role.MODERATOR:
+        return
+    if rules.locked:
+        raise ProtocolError(Code.FORBIDDEN, "the room is locked")
+    last = rules.spoken.get(session.user.key) if message else None
+    if last is not None and last + rules.slow > now:
+        text = f"slow mode: one message in {rules.slow // 1000} s"
+        raise ProtocolError(Code.SLOW_MODE, text, retry_ms=last + rules.slow - now)
+
+
+def spoke(session: Session, name: str, now: int) -> None:
+    """Remember when somebody's message came, where slow mode wants to know."""
+    rules = session.hub.moderation.of(name)
+    if rules is None or not rules.slow:
+        return
+    spoken = rules.spoken
+    spoken.pop(session.user.key, None)
+    spoken[session.user.key] = now  # so the longest silent is the first
+    while len(spoken) > 1:
+        key = next(iter(spoken))
+        if spoken[key] + rules.slow > now and len(spoken) <= MAX_SPOKEN:
+            return
+        del spoken[key]
+
+
+def _subjects(session: Session) -> list[str]:
+    return subjects(session.user.key, session.identity.id, _address(session.peer))
+
+
+def _address(peer: Peer) -> str:
+    """Where somebody comes from, "" where no ban of an address counts."""
+    return "" if peer.reserved else peer.address
+
+
+def _not_banned(rules: Rules, under: list[str], role: Role, now: int) -> None:
+    for subject in under:
+        ban = rules.bans.get(subject)
+        if ban is not None and ban.binds(role, now):
+            raise ProtocolError(Code.BANNED, _said("banned", ban, now))
+
+
+def _not_muted(rules: Rules, session: Session, name: str, now: int) -> None:
+    for subject in subjects(session.user.key, session.identity.id):
+        mute = rules.mutes.get(subject)
+        if mute is not None and mute.binds(role_of(session, name), now):
+            raise ProtocolError(Code.MUTED, _said("muted", mute, now))
+
+
+def _said(what: str, sanction: Sanction, now: int) -> str:
+    """Say for how long and why, in whole seconds."""
+    time = f" for {(sanction.until - now + 999) // 1000} s" if sanction.until else ""
+    return f"{what}{time}" + (f": {sanction.reason}" if sanction.reason else "")

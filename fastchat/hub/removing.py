@@ -1,0 +1,60 @@
+"""Taking somebody out of a room, or off the server, because a moderator says so.
+
+Invariant: who is taken out gets the NOTICE that says so, and nothing of the room after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastchat.errors import Code
+from fastchat.hub.joining import depart, stop_waiting
+from fastchat.hub.roles import role_of
+from fastchat.hub.sanctions import network_of
+from fastchat.identity.base import Role
+from fastchat.protocol.codec import notice
+
+if TYPE_CHECKING:
+    from fastchat.hub.hub import Hub
+    from fastchat.hub.session import Session
+
+TEXTS = {Code.KICKED: "a moderator ended this connection", Code.BANNED: "a moderator banned you"}
+
+
+def expel(hub: Hub, key: str, room: str, code: Code, now: int) -> None:
+    """Take all sessions of a user out of a room, or with "" off the server."""
+    user = hub.users.get(key)
+    if user is not None:
+        for session in user.sessions:
+            _expel(session, room, code, now)
+
+
+def expel_addresses(hub: Hub, networks: list[str], room: str, rank: Role, now: int) -> None:
+    """Take out everybody below `rank` who is there from one of these addresses.
+
+    Walks all sessions: few do that, and seldom.
+    """
+    found = [
+        session
+        for session in hub.sessions
+        if session.connected
+        and not session.peer.reserved
+        and network_of(session.peer.address) in networks
+        and (not room or room in session.rooms)
+        and role_of(session, room) < rank
+    ]
+    for session in found:
+        there = session.rooms.get(room)
+        if there is not None:
+            there.members.put(notice(there.packed, "ban", session.user.packed), keep=True)
+        _expel(session, room, Code.BANNED, now)
+
+
+def _expel(session: Session, name: str, code: Code, now: int) -> None:
+    if not name:
+        session.bye(code, TEXTS[code], now)
+        return
+    stop_waiting(session, name)
+    room = session.rooms.get(name)
+    if room is not None:
+        depart(session, room, now)
