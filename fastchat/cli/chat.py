@@ -21,15 +21,17 @@ SHOWN = 20  # messages of before that are shown at the start
 @click.command(
     epilog="""\b
 In the conversation:
-  /who            who is here            /me TEXT     say what you do
-  /msg USER TEXT  to one user alone      /block USER  hear no more of them
-  /history N      the last N messages    /ping        a round trip
-  /help           all of it              /quit        leave (or Ctrl-D, Ctrl-C)
+  /who             who is here             /msg NAME TEXT      to one user alone
+  /edit [#N] TEXT  change a message        /delete [#N]        take it back
+  /reply #N TEXT   answer a message        /react EMOJI [#N]   react to one
+  /kick, /ban, /mute, /slow, /lock, /op    for moderators of the room
+  /help            all of it               /quit               leave (or Ctrl-D, Ctrl-C)
 
 \b
 Examples:
   fastchat chat lobby --name ada
   fastchat chat game:1 --name bob --url ws://127.0.0.1:9999/ws
+  fastchat chat lobby --token-file eve.token
   printf 'hello\\nbye\\n' | fastchat chat lobby --name bot
 """
 )
@@ -64,3 +66,4 @@ async def _chat(target: Target, room: str, history: int) -> None:
         await talk.begin(history)
         with console.opened(f"{safe(chat.user)}> " if console.interactive else ""):
             await talk.run()
+        await talk.end()

@@ -6,27 +6,24 @@ Invariant: nothing a peer sent reaches the console but through `text`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Protocol
 
+from fastchat.cli.deeds import Deeds
 from fastchat.cli.failure import explain
 from fastchat.cli.palette import Palette
-from fastchat.cli.speech import remark, said
+from fastchat.cli.slash import SlashError, parse
+from fastchat.cli.speech import changed, remark, said
 from fastchat.cli.text import body, safe
-from fastchat.client import Chat, Direct, Event, Left, Message, Presence, Refused
+from fastchat.cli.transcript import Transcript
+from fastchat.client import Change, Chat, Direct, Event, Left, Message, Presence, Refused
 from fastchat.errors import FastChatError
 
 MOST_NAMED = 12  # names in one line about who came and went
-HELP = """\
-  /who             who is here
-  /me TEXT         say what you do
-  /msg USER TEXT   to one user alone
-  /block USER      hear no more of somebody; /unblock USER hears them again
-  /history N       the last N messages
-  /ping            a round trip to the server
-  /quit            leave
-  //text           say something that begins with a slash
-Names are chosen at the start: fastchat chat ROOM --name NAME."""
+MOST_MENTIONS = 32  # docs/PROTOCOL.md, "Commands"
+MARK_SECONDS = 1.0  # whoever leaves does not wait longer for the server to remember where they were
 
 
 class Screen(Protocol):
@@ -36,7 +33,7 @@ class Screen(Protocol):
 
     async def show(self, line: str) -> None: ...
 
-    def lines(self) -> Any: ...
+    def lines(self) -> AsyncIterator[str]: ...
 
 
 class Conversation:
@@ -48,22 +45,15 @@ class Conversation:
         self._screen = screen
         self._palette = palette
         self._here: set[str] = set()
-        self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
-            "help": self._help,
-            "who": self._who,
-            "me": self._me,
-            "msg": self._msg,
-            "block": self._block,
-            "unblock": self._unblock,
-            "history": self._history,
-            "ping": self._ping,
-            "nick": self._nick,
-        }
+        self._transcript = Transcript()
+        self._deeds = Deeds(chat, room, self, self._transcript)
 
     async def begin(self, history: int) -> None:
         """Join; raises Refused."""
         self._events = self._chat.events()
-        await self._chat.join(self._room, history=history, presence=True)
+        joined = await self._chat.join(self._room, history=history, presence=True)
+        if joined.read is not None and joined.read < joined.offset:
+            await self.note(f"new since you were here: #{joined.read + 1} to #{joined.offset}")
 
     async def run(self) -> None:
         """Talk until /quit, the end of the input, or the end of the connection for good."""
@@ -78,6 +68,12 @@ class Conversation:
         for task in done:
             task.result()
 
+    async def end(self) -> None:
+        """Let the server remember up to where we have read."""
+        with suppress(FastChatError, TimeoutError):
+            async with asyncio.timeout(MARK_SECONDS):
+                await self._chat.mark(self._room)
+
     # what is typed
 
     async def _talk(self) -> None:
@@ -88,65 +84,28 @@ class Conversation:
                 return
             try:
                 await self._typed(line)
+            except SlashError as error:
+                await self.note(str(error), "error")
             except FastChatError as error:
                 if not self._screen.interactive or not isinstance(error, Refused | TimeoutError):
                     raise
-                await self._note(f"not done: {explain(error)}", "error")
+                await self.note(f"not done: {explain(error)}", "error")
 
     async def _typed(self, line: str) -> None:
         if not line.startswith("/") or line.startswith("//"):
-            await self._chat.publish(self._room, line.removeprefix("/") if line[:2] == "//" else line)
+            text = line.removeprefix("/") if line[:2] == "//" else line
+            await self._chat.publish(self._room, text, mentions=self._mentioned(text))
             return
-        word, _, rest = line[1:].strip().partition(" ")
-        command = self._commands.get(word)
-        if command is None:
-            await self._note(f"there is no /{word}; /help lists what there is", "error")
-            return
-        await command(rest.strip())
+        slash, given = parse(line[1:].strip())
+        await self._deeds.do(slash, given)
 
-    async def _help(self, rest: str) -> None:
-        for line in HELP.splitlines():
-            await self._screen.show(line)
-
-    async def _who(self, rest: str) -> None:
-        members = await self._chat.presence(self._room)
-        names = sorted((one.user for one in members.members), key=str.casefold)
-        more = f" and {members.count - len(names)} more" if members.count > len(names) else ""
-        await self._note(f"{members.count} here: {', '.join(names)}{more}")
-
-    async def _me(self, rest: str) -> None:
-        if rest:
-            await self._chat.publish(self._room, f"* {self._chat.user} {rest}")
-
-    async def _msg(self, rest: str) -> None:
-        user, _, text = rest.partition(" ")
-        if not text.strip():
-            await self._note("write /msg USER TEXT", "error")
-            return
-        await self._chat.direct(user, text.strip())
-        await self._whisper(f"to {safe(user)}: {body(text.strip())}")
-
-    async def _block(self, rest: str) -> None:
-        await self._chat.block(rest)
-        await self._note(f"you hear no more of {rest}")
-
-    async def _unblock(self, rest: str) -> None:
-        await self._chat.block(rest, False)
-        await self._note(f"you hear {rest} again")
-
-    async def _history(self, rest: str) -> None:
-        offset = self._chat.position(self._room)
-        before = None if offset is None else offset[1] + 1
-        limit = int(rest) if rest.isdecimal() else 20
-        for event in await self._chat.history(self._room, before=before, limit=max(1, min(limit, 1000))):
-            if isinstance(event, Message):
-                await self._screen.show(said(event, self._palette))
-
-    async def _ping(self, rest: str) -> None:
-        await self._note(f"{await self._chat.ping() * 1000:.2f} ms")
-
-    async def _nick(self, rest: str) -> None:
-        await self._note("names are chosen at the start: fastchat chat ROOM --name NAME", "error")
+    def _mentioned(self, text: str) -> list[str]:
+        """Who of those here is called by @name."""
+        if "@" not in text:
+            return []
+        called = {word.casefold() for word in re.findall(r"@([^\s@,:;!?]+)", text)}
+        called |= {word.rstrip(".") for word in called}
+        return sorted(name for name in self._here if name.casefold() in called)[:MOST_MENTIONS]
 
     # what arrives
 
@@ -158,37 +117,68 @@ class Conversation:
         if isinstance(event, Left):
             raise Refused(event.code, event.text)
         if isinstance(event, Message):
-            await self._screen.show(said(event, self._palette))
+            await self.message(event)
+        elif isinstance(event, Change):
+            await self._change(event)
         elif isinstance(event, Direct):
-            await self._whisper(f"from {safe(event.user)}: {body(event.data)}")
+            await self.whisper(f"from {safe(event.user)}: {body(event.data)}")
         elif isinstance(event, Presence):
             await self._came_and_went(event)
         else:
             text = remark(event)
             if text:
-                await self._note(text, "warn")
+                await self.note(text, "warn")
+
+    async def _change(self, event: Change) -> None:
+        if not self._transcript.change(event):
+            return  # it came with the message itself
+        message = self._transcript.get(event.target)
+        if event.kind == "edit" and message is not None:
+            await self.message(message)
+            return
+        whose = f", {message.user}'s" if message is not None and message.user != event.user else ""
+        await self.note(f"{changed(event)}{whose}")
 
     async def _came_and_went(self, event: Presence) -> None:
         now = {one.user for one in event.joined}
         if event.snapshot:
             came, left = (now - self._here if self._here else set()), self._here - now
             if not self._here:
-                await self._note(f"{event.count} here: {_some(now)}" if now else f"{event.count} here")
+                await self.note(f"{event.count} here: {_some(now)}" if now else f"{event.count} here")
             self._here = now
         else:
             came, left = now - self._here, self._here & set(event.left)  # the others changed their state
             self._here = (self._here | now) - set(event.left)
         came.discard(self._chat.user)
         if came:
-            await self._note(f"came: {_some(came)}")
+            await self.note(f"came: {_some(came)}")
         if left:
-            await self._note(f"left: {_some(left)}")
+            await self.note(f"left: {_some(left)}")
 
-    async def _note(self, text: str, style: str = "dim") -> None:
+    # what is shown
+
+    async def message(self, message: Message) -> None:
+        """Show a message, with its number."""
+        self._transcript.add(message)
+        me = self._chat.user.casefold()
+        to = message.opts.get("reply_to")
+        answered = self._transcript.get(to) if isinstance(to, int) else None
+        quoted = "" if answered is None else f" {safe(answered.user)}"
+        mentions = message.opts.get("mentions")
+        named = isinstance(mentions, list) and any(str(name).casefold() == me for name in mentions)
+        await self._screen.show(said(message, self._palette, numbered=True, quoted=quoted, to_me=named))
+
+    async def note(self, text: str, style: str = "dim") -> None:
+        """Say something that nobody else hears."""
         await self._screen.show(self._palette.paint(f"-- {safe(text)}", style))
 
-    async def _whisper(self, text: str) -> None:
+    async def whisper(self, text: str) -> None:
+        """Show what was said in private."""
         await self._screen.show(self._palette.paint(text, "whisper"))
+
+    async def plain(self, line: str) -> None:
+        """Show a line as it is."""
+        await self._screen.show(line)
 
 
 def _some(names: set[str]) -> str:

@@ -26,6 +26,9 @@ EXITS: tuple[tuple[type[FastChatError], int], ...] = (
 )
 
 ADVICE: dict[int, str] = {
+    Code.TOKEN_EXPIRED: "Get a fresh token, and name its file with --token-file.",
+    Code.TOKEN_INVALID: "See --token-file, and whether the token is meant for this server.",
+    Code.NO_SUCH_MESSAGE: "It may have been deleted, or be too old.",
     Code.NAME_TAKEN: "Choose another with --name.",
     Code.TOO_LARGE: "Send less at a time.",
     Code.OVERLOADED: "Try again in a moment.",

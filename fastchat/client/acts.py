@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastchat.client.core import Core
@@ -56,6 +56,8 @@ class Acts:
         echo: bool = True,
         ephemeral: bool = False,
         ttl_ms: int = 0,
+        reply_to: int = 0,
+        mentions: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Ack:
         """Say something in a room (joining it first where needed) and wait until the server has it.
@@ -63,12 +65,14 @@ class Acts:
         `data` is text, or anything msgpack can say (else TypeError). `key` (1 to 64 characters) makes
         saying it again harmless for 5 minutes; one is made where none is given, so that a lost connection
         neither loses nor doubles it. `echo` false: do not send it back to us. `ephemeral`: do not store.
+        `reply_to`: the offset of the message it answers. `mentions`: users it is meant for, 32 at most.
         Too fast for the server (400, 401) or too much for it (101, 103), it waits and goes again by itself,
         as long as `timeout` allows.
         """
         await self._in(room)
         key = key or secrets.token_hex(KEY_BYTES)
-        command = wire.Publish(0, room, pack(data), key, echo, ephemeral, ttl_ms)
+        named = tuple(mentions)
+        command = wire.Publish(0, room, pack(data), key, echo, ephemeral, ttl_ms, reply_to, named)
         return ack_of(await self._call(command, timeout, Kind.PUBLISH))
 
     async def post(self, room: str, data: object, *, ephemeral: bool = False) -> None:

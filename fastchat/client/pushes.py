@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 RETRY_MS = 1000  # a room that refused us for now without saying until when
 TURNED_OUT = {  # NOTICE actions that end a membership
-    "kick": (Code.KICKED, "kicked"),
-    "ban": (Code.BANNED, "banned"),
+    "kick": (Code.KICKED, "you were kicked"),
+    "ban": (Code.BANNED, "you were banned"),
 }
 
 

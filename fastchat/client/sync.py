@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastchat.client.chat import Chat
@@ -138,13 +138,40 @@ class SyncChat:
         echo: bool = True,
         ephemeral: bool = False,
         ttl_ms: int = 0,
+        reply_to: int = 0,
+        mentions: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Ack:
         return self._background.run(
             self._chat.publish(
-                room, data, key=key, echo=echo, ephemeral=ephemeral, ttl_ms=ttl_ms, timeout=timeout
+                room,
+                data,
+                key=key,
+                echo=echo,
+                ephemeral=ephemeral,
+                ttl_ms=ttl_ms,
+                reply_to=reply_to,
+                mentions=mentions,
+                timeout=timeout,
             )
         )
+
+    def edit(self, room: str, offset: int, data: object) -> Ack:
+        return self._background.run(self._chat.edit(room, offset, data))
+
+    def delete(self, room: str, offset: int) -> Ack:
+        return self._background.run(self._chat.delete(room, offset))
+
+    def react(self, room: str, offset: int, emoji: str, on: bool = True) -> Ack:
+        return self._background.run(self._chat.react(room, offset, emoji, on))
+
+    def mark(self, room: str, offset: int | None = None) -> int:
+        return self._background.run(self._chat.mark(room, offset))
+
+    def moderate(
+        self, room: str, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+    ) -> None:
+        self._background.run(self._chat.moderate(room, action, user, seconds=seconds, reason=reason))
 
     def direct(self, user: str, data: object, *, key: str | None = None) -> int:
         return self._background.run(self._chat.direct(user, data, key=key))

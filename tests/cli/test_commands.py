@@ -140,6 +140,31 @@ def test_completion_completes(runner: CliRunner) -> None:
     assert done.stdout.split() == ["plain,tail"]
 
 
+@pytest.mark.parametrize("text", ["", "  \n", "two words", "x" * 9000, "tök"])
+def test_a_broken_token_file_is_explained(runner: CliRunner, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(text, encoding="utf-8")
+    done = call(runner, "ping", "--token-file", str(path))
+    assert done.exit_code == 2 and "no file with one token" in done.stderr
+    missing = call(runner, "send", "lobby", "hi", "--token-file", str(tmp_path / "none"))
+    assert missing.exit_code == 2 and "No such file" in missing.stderr
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_a_token_is_shown_and_never_told(
+    runner: CliRunner, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    secret = "this-is-no-token-but-a-secret"
+    path = tmp_path / "token"
+    path.write_text(secret + "\n")
+    arguments = ["--token-file", str(path)] if way == "file" else []
+    if way == "variable":
+        monkeypatch.setenv("FASTCHAT_TOKEN", secret)
+    done = call(runner, "send", "lobby", "hi", *arguments)
+    assert done.exit_code == 4 and "(202)" in done.stderr and "--token-file" in done.stderr
+    assert secret not in done.stdout + done.stderr and said(server) == []
+
+
 def test_a_broken_authority_file_is_explained(runner: CliRunner, server: Running, tmp_path: Path) -> None:
     broken = tmp_path / "ca.pem"
     broken.write_text("nonsense")

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from fastchat.cli.conversation import HELP, Conversation
+from fastchat.cli.conversation import Conversation
 from fastchat.cli.palette import Palette
+from fastchat.cli.slash import manual
 from fastchat.cli.speech import remark
 from fastchat.client import (
+    Change,
     Chat,
     Complaint,
     Gap,
+    Joined,
     Left,
     Lost,
     Notice,
@@ -119,12 +122,15 @@ def test_mistakes_are_explained_and_change_nothing(run: Run) -> None:
         async with serving() as server, connect(f"tcp://127.0.0.1:{server.port}", name="ada") as chat:
             ada = await Talk(chat).start()
             await ada.type("/dance \x1b[2J", "there is no /dance")
-            await ada.type("/msg nobody", "write /msg USER TEXT")
+            await ada.type("/msg nobody", "write /msg NAME TEXT")
             await ada.type("/msg nobody hi", "not done: the server refused: this user is not online (407)")
             await ada.type("x" * 20_000, "too long")
-            await ada.type("/nick bob", "--name")
-            await ada.type("/help", HELP.splitlines()[-1])
-            await ada.type("/block ", "not done")
+            await ada.type("/help", manual()[-1])
+            await ada.type("/help mute", "for example: /mute bob 5m cool down")
+            await ada.type("/help dance", "there is no /dance")
+            await ada.type("/block ", "write /block NAME")
+            await ada.type("/hsitory", "there is no /hsitory; /history?")
+            await ada.type("/edit never said", "no such message of yours here")
             await ada.type("   ", "not done")
             await ada.type("still here", "ada: still here")
             assert not any("\x1b" in line for line in ada.screen.shown)
@@ -157,6 +163,46 @@ def test_being_turned_out_ends_it(run: Run) -> None:
             with pytest.raises(Refused, match="spam"):
                 await ada.conversation._arrived(Left("lobby", 206, "spam"))
             await ada.quit()
+
+    run(check())
+
+
+def test_a_moderator_is_refused_or_everybody_is_told(run: Run) -> None:
+    async def check() -> None:
+        async with serving() as server, connect(f"tcp://127.0.0.1:{server.port}", name="ada") as chat:
+            asked: list[Any] = []
+
+            async def moderate(*given: Any, **options: Any) -> None:
+                asked.append((given, options))
+
+            chat.moderate = moderate  # type: ignore[method-assign]
+            ada = await Talk(chat).start()
+            for line in ('/ban "bob the builder" 2h spam', "/mute bob", "/slow 10s", "/lock", "/op bob"):
+                ada.screen.typed.put_nowait(line)
+            await ada.type("/mute bob 60", "write a time with its unit: 60s")
+            assert asked == [
+                (("lobby", "ban", "bob the builder"), {"seconds": 7200, "reason": "spam"}),
+                (("lobby", "mute", "bob"), {"seconds": 0, "reason": None}),
+                (("lobby", "slow", ""), {"seconds": 10, "reason": None}),
+                (("lobby", "lock", ""), {"seconds": 0, "reason": None}),
+                (("lobby", "op", "bob"), {"seconds": 0, "reason": None}),
+            ]
+            await ada.quit()
+
+    run(check())
+
+
+def test_what_was_read_is_remembered(run: Run) -> None:
+    async def check() -> None:
+        async with serving() as server, connect(f"tcp://127.0.0.1:{server.port}", name="ada") as chat:
+
+            async def join(*_: Any, **__: Any) -> Joined:
+                return Joined("e", 9, None, 1, read=4)
+
+            chat.join = join  # type: ignore[method-assign]
+            talk = Talk(chat)
+            await talk.conversation.begin(0)
+            assert talk.screen.shown == ["-- new since you were here: #5 to #9"]
 
     run(check())
 
@@ -209,8 +255,26 @@ def test_who_came_and_went(run: Run) -> None:
         (Gap("lobby", 2, 3, "slow"), "messages 2 to 3 of lobby will not come: slow"),
         (Gap("lobby", 2, 3, "hidden"), ""),
         (Complaint(304, "no"), "the server refused: no (304)"),
-        (Notice("lobby", "mute", "bob", 5, "spam", "eve"), "bob: mute by eve spam"),
-        (Notice("lobby", "mute", "bob"), "bob: mute by a moderator"),
+        (Notice("lobby", "mute", "bob", 300, "spam", "eve"), "bob was muted for 5 minutes by eve: spam"),
+        (Notice("lobby", "mute", "bob"), "bob was muted"),
+        (Notice("lobby", "kick", "bob", by="eve"), "bob was kicked by eve"),
+        (Notice("lobby", "ban", "bob", 86_400, "x"), "bob was banned for 1 day: x"),
+        (Notice("lobby", "unban", "bob", by="eve"), "bob was unbanned by eve"),
+        (
+            Notice("lobby", "slow", "", 90, None, "eve"),
+            "slow mode was set by eve: one message in 90 seconds from each",
+        ),
+        (Notice("lobby", "slow", "", 0, None, "eve"), "slow mode was ended by eve"),
+        (Notice("lobby", "lock", "", by="eve"), "the room was locked by eve: only moderators may speak"),
+        (Notice("lobby", "op", "bob", by="eve"), "bob was made a moderator by eve"),
+        (Notice("lobby", "dance", "bob", 60, "{x}", "eve"), "bob: dance for 1 minute by eve: {x}"),
+        (Notice("lobby", "read", "ada"), ""),
+        (Change("lobby", 9, 1, "bob", "edit", 3, "x"), "bob edited #3"),
+        (Change("lobby", 9, 1, "bob", "delete", 3, None), "bob deleted #3"),
+        (Change("lobby", 9, 1, "bob", "react", 3, ["👍", True]), "bob reacted 👍 to #3"),
+        (Change("lobby", 9, 1, "bob", "react", 3, ["👍", False]), "bob took back 👍 from #3"),
+        (Change("lobby", 9, 1, "bob", "react", 3, 7), "bob reacted ? to #3"),
+        (Change("lobby", 9, 1, "bob", "later", 3, 7), "bob: later #3"),
     ],
 )
 def test_what_happens_is_put_into_words(event: Any, words: str) -> None:

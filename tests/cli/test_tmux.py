@@ -79,7 +79,7 @@ def test_two_people_talk_and_nothing_is_garbled(terminals: Terminals) -> None:
         terminals.type("a", f"line {number}", "Enter")
     rows = terminals.until("b", shows("ada: line 4"))
     said = [row.split(" ", 1)[1] for row in rows if "ada: " in row]
-    assert said == [f"ada: line {number}" for number in range(5)]
+    assert said == [f"#{number + 1} ada: line {number}" for number in range(5)]
     assert rows[-1] == "鲍勃> half typed 你好"
     terminals.type("b", "", "Left", "Left", "BSpace", "x", "Enter")
     terminals.until("a", shows("鲍勃: half typedx你好"))

@@ -244,7 +244,7 @@ def test_being_turned_out_ends_the_membership(action: str, code: Code) -> None:
     script.say(codec.notice(pack("lobby"), action, pack("bob"), reason="x", by="eve"))
     assert "lobby" in script.core.feeds
     script.say(codec.notice(pack("lobby"), action, pack("ADA"), reason="spam", by="eve"), message(4))
-    word = "kicked" if action == "kick" else "banned"
+    word = "you were kicked" if action == "kick" else "you were banned"
     assert script.events()[-1] == Left("lobby", code, f"{word} by eve: spam") and script.core.feeds == {}
     script.core.lost("cut", script.now)
     assert script.open().rooms == {}, "who was turned out does not come back by itself"

@@ -46,35 +46,74 @@ or the server died, 4 not carried within --limit-ms, 130 interrupted.
 
 @click.command(epilog=EPILOG)
 @click.option("--clients", type=click.IntRange(1), metavar="C", default=100, show_default=True)
-@click.option("--per-client", type=click.FloatRange(0, min_open=True), metavar="r",
-              help="Messages a second of each client; 1 by default.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N",
-              help="Messages a second of all together, instead of --per-client.")
+@click.option(
+    "--per-client",
+    type=click.FloatRange(0, min_open=True),
+    metavar="r",
+    help="Messages a second of each client; 1 by default.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Messages a second of all together, instead of --per-client.",
+)
 @click.option("--rooms", type=click.IntRange(1), metavar="R", help="As many rooms of equal size.")
 @click.option("--room-size", type=click.IntRange(1), metavar="M", help="Rooms of so many; else one for all.")
 @click.option("--shape", type=click.Choice(list(SHAPES)), help="Rooms as people have them.")
-@click.option("--mode", type=click.Choice(("paced", "flood", "pings")), default="paced", show_default=True,
-              help="paced: at the rate; flood: as fast as it goes; pings: requests without fan-out.")
-@click.option("--window", type=click.IntRange(1, 1024), default=64, show_default=True,
-              help="flood: messages under way.")
-@click.option("--schedule", type=click.Choice(("poisson", "fixed", "phased")), default="poisson",
-              show_default=True, help="When messages are due.")
+@click.option(
+    "--mode",
+    type=click.Choice(("paced", "flood", "pings")),
+    default="paced",
+    show_default=True,
+    help="paced: at the rate; flood: as fast as it goes; pings: requests without fan-out.",
+)
+@click.option(
+    "--window", type=click.IntRange(1, 1024), default=64, show_default=True, help="flood: messages under way."
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(("poisson", "fixed", "phased")),
+    default="poisson",
+    show_default=True,
+    help="When messages are due.",
+)
 @click.option("--payload", type=click.IntRange(32, 16000), metavar="BYTES", default=100, show_default=True)
 @click.option("--wire", type=click.Choice(("tcp", "ws")), help="tcp by default, or what --server speaks.")
-@click.option("--server", "server", metavar="NAME", default="fastchat", show_default=True,
-              help="Start this one: fastchat, fastchat-ws, threaded, streams, or a peer.")
-@click.option("--port", type=click.IntRange(1, 65535), metavar="N",
-              help="Measure the server that runs on 127.0.0.1:N instead.")
+@click.option(
+    "--server",
+    "server",
+    metavar="NAME",
+    default="fastchat",
+    show_default=True,
+    help="Start this one: fastchat, fastchat-ws, threaded, streams, or a peer.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Measure the server that runs on 127.0.0.1:N instead.",
+)
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True)
 @click.option("--warmup", type=click.FloatRange(0, 60), default=1.0, show_default=True, metavar="SECONDS")
-@click.option("--limit-ms", type=click.FloatRange(0, min_open=True), metavar="MS",
-              help="Fail (4) unless 99 % of deliveries are within it and 99 % of the offered load arrives.")
+@click.option(
+    "--limit-ms",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MS",
+    help="Fail (4) unless 99 % of deliveries are within it and 99 % of the offered load arrives.",
+)
 @stage.PEERS_FILE
 @stage.JSON
 @stage.OUT
 def command(
-    server: str, port: int | None, wire: str | None, limit_ms: float | None, peers: Path | None,
-    as_json: bool, out: Path | None, **load: Any,
+    server: str,
+    port: int | None,
+    wire: str | None,
+    limit_ms: float | None,
+    peers: Path | None,
+    as_json: bool,
+    out: Path | None,
+    **load: Any,
 ) -> None:
     """Put one load on a server and see what it does: throughput, latency, CPU, errors.
 
@@ -84,8 +123,13 @@ def command(
     plan = planned(**load)
     target = chosen(server, peers, wire)
     here = stage.here()
-    kept = stage.record("load", {"limit_ms": limit_ms, "pinned": here.cores.pinned}, out, complete=False,
-                        peers=stage.versions([target]))
+    kept = stage.record(
+        "load",
+        {"limit_ms": limit_ms, "pinned": here.cores.pinned},
+        out,
+        complete=False,
+        peers=stage.versions([target]),
+    )
     line = stage.progress(plan.warmup + plan.seconds)
     found: Sample | None = None
     failure = ""
@@ -138,8 +182,15 @@ def status(sample: Sample | None, limit_ms: float | None, stopped: bool) -> int:
 
 
 def planned(
-    *, clients: int, per_client: float | None, rate: float | None, rooms: int | None, room_size: int | None,
-    shape: str | None, mode: str, **load: Any,
+    *,
+    clients: int,
+    per_client: float | None,
+    rate: float | None,
+    rooms: int | None,
+    room_size: int | None,
+    shape: str | None,
+    mode: str,
+    **load: Any,
 ) -> Plan:
     """The load that the options describe. Raises click.UsageError where they contradict each other."""
     if sum(option is not None for option in (rooms, room_size, shape)) > 1:

@@ -32,9 +32,7 @@ def server(name: str, found: Mapping[str, Any], limit_ms: float) -> list[str]:
         lines += coefficients(found["calibration"])
     if "drift" in found:
         low, high = found["drift"]["low"], found["drift"]["high"]
-        lines.append(
-            f"  {low:+.1%} to {high:+.1%} CPU for the same light loads while knees were searched"
-        )
+        lines.append(f"  {low:+.1%} to {high:+.1%} CPU for the same light loads while knees were searched")
     if "overload" in found:
         lines += ["", *beyond(found["overload"]), ""]
     rows: Sequence[Mapping[str, Any]] = found.get("points", ())
