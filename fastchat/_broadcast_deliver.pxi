@@ -11,6 +11,8 @@ cdef int attend(Broadcaster core, todo_t *todo, double now) except -1:
     if todo.state == REFUSED:
         conn.turn = -1
         return give_up(core, outbox, todo.sent)
+    if todo.stale:
+        wait(core, outbox, todo, 0)
     if conn.queue != NULL and not conn.paused:
         sieve(core, conn, EXPIRED, now, 0)
     if todo.state != SENT:
@@ -49,12 +51,18 @@ cdef int deliver(Broadcaster core, Outbox outbox, todo_t *todo, Py_ssize_t sent)
         todo.source.batch = NULL
         todo.source.next = todo.item = -1
         return hand_over(core, outbox, data)
+    return drain(core, outbox, wait(core, outbox, todo, sent))
+
+
+cdef Py_ssize_t wait(Broadcaster core, Outbox outbox, todo_t *todo, Py_ssize_t sent) except -1:
+    """Let a share wait without its first `sent` bytes; returns how many of its first frame are out."""
+    cdef merge_t merge
     begin_merge(core, todo, &merge)
-    sent = enqueue(core, conn, &merge, sent)
+    sent = enqueue(core, &outbox.conn, &merge, sent)
     todo.source.batch = NULL
     todo.source.next = todo.item = -1
     core.holders[outbox] = None
-    return drain(core, outbox, sent)
+    return sent
 
 
 cdef bytes rest_of(Broadcaster core, todo_t *todo, Py_ssize_t size, Py_ssize_t sent):

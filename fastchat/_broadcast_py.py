@@ -18,7 +18,7 @@ from fastchat._broadcast_base import CLOCK_SENDS, HAND_BYTES, Faults, Sink, Stat
 from fastchat._broadcast_outbox import Outbox
 from fastchat._broadcast_queue import Frame, Gap, Run, merged, stale
 from fastchat._broadcast_rooms import Fanout
-from fastchat._broadcast_send import balance, cut_off, deliver, drain, finish, limit, sift
+from fastchat._broadcast_send import balance, cut_off, deliver, drain, finish, limit, sift, wait
 from fastchat.config import Policy
 
 __all__ = ["Broadcaster", "Fanout", "Outbox"]
@@ -178,18 +178,22 @@ class Broadcaster:
         rooms = [*self._ready, *(room for room in self._ticking if room._due <= now)]
         self._ready = {}
         todo: dict[Outbox, None] = {}
+        expired = stale(now)
         for room in rooms:
             self._ticking.pop(room, None)
+            late: set[int] = set()  # wires of which a batch has something that waited too long
             for wire, batch in room._freeze():
                 self._frozen += batch.frames
+                if batch.expiring and any(map(expired, batch.frames)):
+                    late.add(wire)
                 if room._grid is not None:
                     continue
-                whole = Run(batch.frames)
+                whole = Run(batch.frames, wire in late)
                 members = ((outbox, since, self._order) for outbox, since in room._members[wire].items())
                 for outbox, since, until in chain(batch.left, members):
                     self._give(todo, outbox, whole, max(since, outbox._floor), until, batch.skips.get(outbox))
             for outbox, frames in room._grid.freeze() if room._grid is not None else ():
-                self._give(todo, outbox, Run(frames), outbox._floor, self._order, None)
+                self._give(todo, outbox, Run(frames, outbox.wire in late), outbox._floor, self._order, None)
         gathered, self._gathered = self._gathered, []
         for outbox in gathered:
             outbox._gathered = False
@@ -220,7 +224,7 @@ class Broadcaster:
             frames = [frame for frame in frames if since < frame.order <= until and frame.order not in skip]
             if not frames:
                 return
-            run = Run(frames)
+            run = Run(frames, run.stale)
         outbox._share.append(run)
         todo[outbox] = None
 
@@ -238,10 +242,14 @@ class Broadcaster:
 
     def _serve(self, outbox: Outbox, now: float) -> None:
         share, outbox._share = outbox._share, []
+        run = merged(share) if len(share) > 1 else share[0] if share else None
+        if run is not None and run.stale:
+            wait(self, outbox, run, 0)
+            run = None
         if outbox._queue and not outbox._paused:
             sift(self, outbox, "expired", "expired", stale(now))
-        if share:
-            deliver(self, outbox, share[0] if len(share) == 1 else merged(share))
+        if run is not None:
+            deliver(self, outbox, run)
         else:
             drain(self, outbox, 0)
         if outbox._queue:

@@ -60,10 +60,11 @@ class Gap:
 class Run:
     """Frames in order, joined at most once for all who get them whole."""
 
-    __slots__ = ("frames", "_joined", "_deliveries")
+    __slots__ = ("frames", "stale", "_joined", "_deliveries")
 
-    def __init__(self, frames: list[Frame]) -> None:
+    def __init__(self, frames: list[Frame], stale: bool = False) -> None:
         self.frames = frames
+        self.stale = stale  # it is of a batch of which something had waited too long when it was frozen
         self._joined: bytes | None = None
         self._deliveries = -1
 
@@ -83,7 +84,8 @@ class Run:
 
 def merged(runs: list[Run]) -> Run:
     """One run of all their frames, in the global order."""
-    return Run(sorted(chain(*(run.frames for run in runs)), key=attrgetter("order")))
+    frames = sorted(chain(*(run.frames for run in runs)), key=attrgetter("order"))
+    return Run(frames, any(run.stale for run in runs))
 
 
 Queue: TypeAlias = deque[Frame | Gap]

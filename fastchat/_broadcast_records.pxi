@@ -45,6 +45,7 @@ cdef struct batch_t:
     int slots
     int refs
     bint expiring
+    bint stale  # since it was frozen: a frame had waited too long by then
     bint own  # a copy for one queue
     PyObject *room  # Fanout, NULL: private; borrowed until the batch is frozen
     PyObject *joined  # the data as bytes, for transports; made once, for the time of its round
@@ -154,6 +155,7 @@ cdef struct todo_t:
     conn_t *conn  # NULL: closed meanwhile
     source_t source  # batch NULL: none; more of them follow from source.next
     int item
+    bint stale  # something of it has waited too long: it must go through the sieve
     int state
     Py_ssize_t sent  # bytes out when PARTIAL, errno when REFUSED
 

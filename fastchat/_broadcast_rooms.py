@@ -23,12 +23,13 @@ NO_RADIUS = "this fan-out has no radius"
 class Batch:
     """What gathered in a fan-out for one wire, and who does not get all of it."""
 
-    __slots__ = ("frames", "left", "skips")
+    __slots__ = ("frames", "left", "skips", "expiring")
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.left: list[tuple[Outbox, int, int]] = []  # members removed meanwhile: from order, to order
         self.skips: dict[Outbox, set[int]] = {}
+        self.expiring = False
 
 
 class Fanout:
@@ -145,6 +146,7 @@ class Fanout:
             if batch is None:
                 batch = self._batches[wire] = Batch()
             batch.frames.append(core._hold(Frame(data, order, self, offset, expires, keep)))
+            batch.expiring |= expires > 0.0
         if self._grid is not None:
             self._pick(self._grid, chosen or [])
             skip = ()

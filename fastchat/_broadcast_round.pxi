@@ -15,7 +15,7 @@ cdef int freeze(Broadcaster core, double now) except -1:
                 del core.ticking[room]
                 rooms.append(room)
     for room in rooms:
-        freeze_room(core, room)
+        freeze_room(core, room, now)
     for outbox in gathered:
         outbox.conn.gathered = False
         if outbox.conn.closed:
@@ -33,7 +33,7 @@ cdef int freeze(Broadcaster core, double now) except -1:
     return 0
 
 
-cdef int freeze_room(Broadcaster core, Fanout room) except -1:
+cdef int freeze_room(Broadcaster core, Fanout room, double now) except -1:
     cdef batch_t *batches[3]
     cdef batch_t *batch
     cdef conn_t *conn
@@ -52,6 +52,8 @@ cdef int freeze_room(Broadcaster core, Fanout room) except -1:
             )
         core.frozen[core.frozen_count] = batch
         core.frozen_count += 1
+        if batch.expiring:
+            batch.stale = has_expired(batch, now)
         room.batches[wire] = NULL
         Py_INCREF(room)
     room.gathered = 0
@@ -80,6 +82,14 @@ cdef int freeze_room(Broadcaster core, Fanout room) except -1:
     return 0
 
 
+cdef bint has_expired(batch_t *batch, double now) noexcept nogil:
+    cdef int i
+    for i in range(batch.count):
+        if 0.0 < batch.frames[i].expires <= now:
+            return True
+    return False
+
+
 cdef todo_t *todo_of(Broadcaster core, conn_t *conn) except NULL:
     """The connection's place in the round, made if it has none."""
     cdef todo_t *todo
@@ -95,6 +105,7 @@ cdef todo_t *todo_of(Broadcaster core, conn_t *conn) except NULL:
     todo.source.batch = NULL
     todo.source.next = todo.source.more = -1
     todo.item = -1
+    todo.stale = False
     todo.state = UNTRIED
     todo.sent = 0
     return todo
@@ -107,6 +118,7 @@ cdef int give(Broadcaster core, conn_t *conn, batch_t *batch, int first, int las
     if first == last or conn.over or conn.closed:
         return 0
     todo = todo_of(core, conn)
+    todo.stale |= batch.stale
     source = &todo.source
     if source.batch != NULL:
         source = more_sources(core, todo)

@@ -84,7 +84,7 @@ cdef int sweep(Broadcaster core, int stop) noexcept nogil:
         conn = todo.conn
         if conn == NULL:
             continue
-        if conn.fd >= 0 and not conn.paused and conn.queue == NULL:
+        if conn.fd >= 0 and not conn.paused and conn.queue == NULL and not todo.stale:
             if todo.source.next >= 0 or (
                 todo.source.batch != NULL and (todo.item >= 0 or todo.source.more >= 0)
             ):

@@ -38,6 +38,11 @@ def deliver(core: Broadcaster, outbox: Outbox, run: Run) -> None:
             if sent < len(data):
                 hand_over(core, outbox, data[sent:])
             return
+    drain(core, outbox, wait(core, outbox, run, sent))
+
+
+def wait(core: Broadcaster, outbox: Outbox, run: Run, sent: int) -> int:
+    """Let a share wait without its first `sent` bytes; returns how many of its first frame are out."""
     for frame in run.frames:
         if not outbox._queue and sent >= len(frame.data):
             sent -= len(frame.data)
@@ -47,7 +52,7 @@ def deliver(core: Broadcaster, outbox: Outbox, run: Run) -> None:
         outbox._pending += len(frame.data)
         outbox._latest |= frame.room is not None and frame.room.policy is Policy.LATEST
     core._holders[outbox] = None
-    drain(core, outbox, sent)
+    return sent
 
 
 def drain(core: Broadcaster, outbox: Outbox, sent: int) -> None:

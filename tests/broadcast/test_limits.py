@@ -188,7 +188,7 @@ def test_expired_frames_do_not_come_out_of_a_queue(rig):
     quick = r.client()
     room.add(quick.outbox)
     for i in range(10):
-        room.put(NUMBERED[i], i + 1, expires=0.0 if i in (3, 7) else r.now + i)
+        room.put(NUMBERED[i], i + 1, expires=0.0 if i in (3, 7) else r.now + (i or 0.5))
         if i % 2:
             r.flush()
     assert quick.payloads() == NUMBERED[:10]  # what does not wait does not expire
@@ -200,6 +200,33 @@ def test_expired_frames_do_not_come_out_of_a_queue(rig):
     got = [b"GAP 1 3 expired", NUMBERED[3], b"GAP 5 6 expired", *NUMBERED[6:10]]
     assert client.payloads() == got
     assert r.core.stats().expired == 5
+
+
+def test_what_expired_before_the_flush_is_sent_to_nobody(rig):
+    """Whatever held the flush back: a tick, a budget, a busy loop."""
+    r = rig()
+    one, other, stranger = r.client(), r.client(), r.client()
+    room, ticking = r.room(), r.room(coalesce=1.0)
+    for client in (one, other):
+        room.add(client.outbox)
+        ticking.add(client.outbox)
+    for i in range(8):
+        room.put(NUMBERED[i], 0 if i == 3 else i + 1, expires=0.0 if i in (4, 7) else r.now + 0.5)
+    room.put(NUMBERED[8], 9, skip=[other.outbox], expires=r.now + 0.5)
+    ticking.put(NUMBERED[9], 1, expires=r.now + 0.5)
+    one.outbox.put(b"private")
+    r.now += 1.0
+    r.flush()
+    gaps = [b"GAP 1 3 expired", NUMBERED[4], b"GAP 6 7 expired", NUMBERED[7]]
+    tick = [b"GAP 1 1 expired"]
+    assert sorted(one.payloads()) == sorted([*gaps, b"GAP 9 9 expired", *tick, b"private"])
+    assert sorted(other.payloads()) == sorted([*gaps, *tick])
+    assert stranger.payloads() == []
+    assert r.core.stats().expired == 15
+    assert r.core.total == one.outbox.pending == 0
+    room.put(NUMBERED[0], 10, expires=r.now + 0.5)
+    r.flush()
+    assert one.payloads()[-1] == other.payloads()[-1] == NUMBERED[0]
 
 
 def test_gaps_of_different_reasons_stay_apart(rig):

@@ -291,6 +291,20 @@ def test_keys_across_what_is_under_way() -> None:
     assert texts(bob.got) == ["x"]
 
 
+def test_what_the_store_held_back_too_long_is_dropped() -> None:
+    stage = LaterStage()
+    ada, bob = stage.members("ada", "bob")
+    ada.post(Publish(1, "lobby", pack("short"), ttl_ms=200), Publish(2, "lobby", pack("long")))
+    stage.pass_time(300)
+    stage.answer()
+    assert [one.body["offset"] for one in ada.take(Result)] == [1, 2]
+    assert bob.take(Gap) == [Gap("lobby", 1, 1, "expired")] and texts(bob.got) == ["long"]
+    assert stage.broadcaster.stats().expired == 2
+    bob.post(History(1, "lobby"))
+    stage.answer()
+    assert bob.take(Result)[0].body["messages"][0][3:] == [None, {"expired": True}]
+
+
 def test_a_fault_of_ours_in_a_late_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = LaterStage()
     ada, bob = stage.members("ada", "bob")

@@ -197,6 +197,16 @@ def test_what_waited_too_long_is_dropped() -> None:
     assert texts(ada.got) == ["first", "short", "long"]
 
 
+def test_what_the_tick_held_back_too_long_is_dropped_and_counted() -> None:
+    stage = Stage(options(coalesce_ms=500))
+    ada, bob = stage.join("ada", "bob")
+    for text, given in (("short", {"ttl_ms": 50}), ("gone", {"ttl_ms": 50, "ephemeral": True}), ("long", {})):
+        ada.post(Publish(0, "lobby", pack(text), **given))
+    stage.pass_time(600)
+    assert bob.got == [Gap("lobby", 1, 1, "expired"), Message("lobby", 2, stage.now - 600, "ada", "long", {})]
+    assert stage.broadcaster.stats().expired == 4
+
+
 def test_a_slow_consumer_is_cut_and_the_others_do_not_notice() -> None:
     stage = Stage(options(outbox_bytes=50_000))
     ada, bob, carol = stage.join("ada", "bob", "carol")
