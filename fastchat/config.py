@@ -51,6 +51,10 @@ class RoomOptions:
     coalesce_ms: int = 0  # a fixed tick for games; 0: as soon as the loop iteration ends
     presence_members: int = 500  # above this many members only the count is kept up to date
     presence_ms: int = 200  # presence changes are gathered this long before they are pushed
+    rate: float = 5.0  # messages a second that one user may send to all these rooms together; 0: no limit
+    burst: int = 10  # of them at once
+    rate_bytes: int = 16 * KIB  # bytes a second in these messages; at once twice that; 0: no limit
+    state_rate: float = 20.0  # states and read marks a second, those of two seconds at once; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,10 @@ class Config:
     max_elements: int = 4096  # elements in one frame, all levels together
     max_rooms: int = 100  # rooms a session may be in
     rate_limits: bool = True  # False is for laboratories (`--limits off`)
+    join_rate: float = 10.0  # rooms a second that one user may join; 0: no limit
+    join_burst: int = 200  # ... at once: all rooms, and all of them again after the line broke
+    read_rate: int = 1 * MIB  # bytes a second of history and member lists for one user; 0: no limit
+    read_burst: int = 8 * MIB  # ... at once
 
     # what waits for a client
     outbox_bytes: int = 1 * MIB  # per connection

@@ -40,7 +40,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "max_connections", "connections_per_address", "exempt_addresses", "connect_seconds", "ping_ms",
         "linger_seconds",
     ),
-    "limits": ("max_frame", "max_depth", "max_elements", "max_rooms", "rate_limits"),
+    "limits": (
+        "max_frame", "max_depth", "max_elements", "max_rooms", "rate_limits",
+        "join_rate", "join_burst", "read_rate", "read_burst",
+    ),
     "outbox": ("outbox_bytes", "total_bytes", "batch_bytes", "sndbuf", "notsent_lowat"),
     "flush": ("backend", "flush_budget_ms", "flush_sends", "flush_ms"),
     "capacity": (

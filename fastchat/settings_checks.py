@@ -33,6 +33,10 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_depth": (2, 100),  # deeper values exhaust the stack of many clients' decoders
     "max_elements": (16, 1_000_000),
     "max_rooms": (1, inf),
+    "join_rate": (0, 10_000),
+    "join_burst": (1, 1_000_000),
+    "read_rate": (0, GIB),
+    "read_burst": (64 * KIB, GIB),
     # the result of a JOIN may have 1 MiB, and whoever asks for it must not be cut for being slow
     "outbox_bytes": (1 * MIB, GIB),  # the core counts frames in ints
     "total_bytes": (8 * KIB, 1024 * GIB),
@@ -59,6 +63,10 @@ ROOM_BOUNDS: Mapping[str, tuple[float, float]] = {
     "coalesce_ms": (0, 10_000),
     "presence_members": (0, inf),
     "presence_ms": (0, 60_000),
+    "rate": (0, 10_000),  # beyond that a tenth of a millisecond would have to be told
+    "burst": (1, 1_000_000),
+    "rate_bytes": (0, GIB),
+    "state_rate": (0, 10_000),
 }
 
 

@@ -22,6 +22,7 @@ from fastchat.protocol.framing import EXTENSION as FRAMING
 from fastchat.server import Server
 from fastchat.settings import load
 
+NO_LIMITS = "WARNING: RATE LIMITS ARE OFF: anybody who connects can flood every room. For laboratories only."
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -112,6 +113,8 @@ def serve(config: Config, log_level: str) -> None:
         click.echo(
             "fastchat: the C extension is not in use; this works, but slower (fastchat version)", err=True
         )
+    if not config.rate_limits:
+        click.echo(NO_LIMITS, err=True)
     server = Server(config)
 
     def ready() -> None:

@@ -24,21 +24,21 @@ KINDS = {Edit: "edit", Delete: "delete", React: "react"}
 
 def edit(session: Session, command: Edit, now: int) -> None:
     """Answer EDIT (PROTOCOL, "Commands"); the engine knows whose message it is."""
-    room = may_speak(session, command, now)
+    room = may_speak(session, command, len(command.data), now)
     if room is not None:
         _store(session, command, room, command.data, now)
 
 
 def delete(session: Session, command: Delete, now: int) -> None:
     """Answer DELETE (PROTOCOL, "Commands"); a moderator may delete what others wrote."""
-    room = may_speak(session, command, now)
+    room = may_speak(session, command, 0, now)
     if room is not None:
         _store(session, command, room, NIL, now, role_of(session, room.name) >= Role.MODERATOR)
 
 
 def react(session: Session, command: React, now: int) -> None:
     """Answer REACT (PROTOCOL, "Commands")."""
-    room = may_speak(session, command, now)
+    room = may_speak(session, command, 0, now)
     if room is not None:
         _store(session, command, room, pack([emoji_name(command.emoji), command.on]), now)
 

@@ -12,6 +12,7 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.changing import delete, edit, react
 from fastchat.hub.connecting import connect
 from fastchat.hub.joining import join, leave
+from fastchat.hub.limiting import CHARGES, Charge
 from fastchat.hub.marking import mark
 from fastchat.hub.moderating import moderate
 from fastchat.hub.people import block, direct, signal, state
@@ -91,14 +92,31 @@ def _refuse(code: Code) -> Handler:
     return refuse
 
 
+def _limited(handler: Handler, charge: Charge) -> Handler:
+    def act(session: Session, command: Any, now: int) -> None:
+        limiting = session.hub.limiting
+        if limiting is not None:
+            wait = charge(limiting, session, command, now)
+            if wait:
+                limiting.over(session, command.id, wait, now)
+                return
+        handler(session, command, now)
+
+    return act
+
+
 _REFUSALS = {code: _refuse(code) for code in TEXTS}
+_WITHIN_LIMITS = {
+    command: _limited(handler, CHARGES[command]) if command in CHARGES else handler
+    for command, handler in HANDLERS.items()
+}
 
 
 def _table(phase: Phase) -> dict[type, Handler]:
     if phase is Phase.CLOSING:
         return dict.fromkeys(HANDLERS, ignore)
     rules = ((command, RULES[phase][OPS[command]]) for command in HANDLERS)
-    return {command: HANDLERS[command] if code is None else _REFUSALS[code] for command, code in rules}
+    return {command: _WITHIN_LIMITS[command] if code is None else _REFUSALS[code] for command, code in rules}
 
 
 TABLES: Mapping[Phase, dict[type, Handler]] = {phase: _table(phase) for phase in Phase}

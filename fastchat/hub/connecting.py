@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastchat.engine.base import Page
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
+from fastchat.hub.limiting import TEXT as RATE_TEXT
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_connect
 from fastchat.hub.reading import Reading, read
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
 FEATURES = sorted(op.name.lower() for op in OPS.values())  # what this server does: the rest gets ERROR 301
-NO_RATE = 0  # no limit: rate limits are not there yet
+NO_RATE = {"rate": 0, "burst": 0}  # where there are no limits
 
 
 class _Claim(NamedTuple):
@@ -83,6 +84,8 @@ def connect(session: Session, command: Connect, now: int) -> None:
     elif claim.shown is not None:
         hub.resumes.forget(claim.shown)
     user = hub.users.seat(session, claim.name)
+    if hub.limiting is not None:
+        hub.limiting.come(session)
     hub.blocks.add(user, claim.blocks)
     secret = hub.resumes.issue(session, claim.shown)
     session.become(Phase.CONNECTING)
@@ -128,7 +131,9 @@ def _resume_rooms(session: Session, command: Connect, secret: str, now: int) -> 
     refused: dict[str, bytes] = {}
     for name in command.rooms:
         try:
-            admit(session, room_name(name))
+            wanted = room_name(name)
+            _within_limits(session, command.rooms[name] is not None, now)
+            admit(session, wanted)
         except ProtocolError as refusal:
             refused[name] = _error(refusal)
             continue
@@ -139,6 +144,13 @@ def _resume_rooms(session: Session, command: Connect, secret: str, now: int) -> 
         return
     queries = [query(session, name, command.rooms[name], 0) for name in admitted]
     read(Reading(session, entry, _answer, _give_up), queries, now)
+
+
+def _within_limits(session: Session, reading: bool, now: int) -> None:
+    limiting = session.hub.limiting
+    wait = limiting.join(session, reading, now) if limiting is not None else 0
+    if wait:
+        raise ProtocolError(Code.RATE, RATE_TEXT, retry_ms=wait)
 
 
 def _error(refusal: ProtocolError) -> bytes:
@@ -160,6 +172,8 @@ def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) ->
         spare = RESULT_ROOM * (len(names) - place)  # each of the others needs as much to say `more`
         bodies[name] = body(session, room, page, False, now, max(size - spare, 2 * RESULT_ROOM))
         size -= len(bodies[name]) + len(name)
+        if session.hub.limiting is not None:
+            session.hub.limiting.has_read(session, len(bodies[name]), now)
     if session.closing:
         return
     if command.id:
@@ -188,8 +202,7 @@ def _about(session: Session, command: Connect, secret: str, now: int) -> dict[st
         "limits": {
             "max_frame": config.max_frame,
             "rooms": config.max_rooms,
-            "rate": NO_RATE,
-            "burst": NO_RATE,
+            **(NO_RATE if hub.limiting is None else hub.limiting.about(session)),
         },
         "features": FEATURES,
     }

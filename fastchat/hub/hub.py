@@ -20,6 +20,7 @@ from fastchat.hub import publishing
 from fastchat.hub.blocks import Blocks
 from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
+from fastchat.hub.limiting import Limiting
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.marking import Marks
 from fastchat.hub.moderation import Moderation
@@ -70,6 +71,7 @@ class Hub:
         self.report = report
         self.admission = admission or Admission(False)
         self.refusal = Refusal()
+        self.limiting = Limiting(config) if config.rate_limits else None
         self.limits = Limits(config.max_depth, config.max_elements)
         self.now = 0  # as last told
         self.draining = False
@@ -110,6 +112,8 @@ class Hub:
         self.resumes.end(session, now)
         user = self.users.unseat(session)
         if not user.sessions:
+            if self.limiting is not None:
+                self.limiting.gone(session, now)
             self.blocks.remove(user, user.blocks)
             if self.moderation.rules:
                 self.moderation.ended(user, now)
@@ -131,6 +135,8 @@ class Hub:
         self.directs.expire(now)
         self.marks.flush(now)
         self.moderation.expire(self.users, now)
+        if self.limiting is not None:
+            self.limiting.tick(now)
         self.engine.tick(now)
 
     # rooms
@@ -142,7 +148,8 @@ class Hub:
             return room
         if len(self.rooms) >= MAX_ALL_ROOMS:
             raise ProtocolError(Code.TOO_MANY_ROOMS, "the server has too many rooms", retry_ms=RETRY_MS)
-        room = Room(name, self.config.room(name), self.broadcaster)
+        limit = None if self.limiting is None else self.limiting.of(name)
+        room = Room(name, self.config.room(name), self.broadcaster, limit)
         self.engine.hold(name)
         self.rooms[name] = room
         return room

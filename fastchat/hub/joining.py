@@ -113,7 +113,10 @@ def _answer(session: Session, command: Join, pages: Sequence[Page], now: int) ->
         return
     room.stand(pages[0])
     if command.id:
-        session.outbox.put(result_raw(command.id, body(session, room, pages[0], command.presence, now)))
+        found = body(session, room, pages[0], command.presence, now)
+        session.outbox.put(result_raw(command.id, found))
+        if session.hub.limiting is not None:
+            session.hub.limiting.has_read(session, len(found), now)
 
 
 def _give_up(session: Session, command: Join, refusal: ProtocolError, now: int) -> None:

@@ -38,13 +38,15 @@ class Pending(NamedTuple):
 
 def publish(session: Session, command: Publish, now: int) -> None:
     """Answer PUBLISH (PROTOCOL, "Commands")."""
-    room = may_speak(session, command, now)
+    room = may_speak(session, command, len(command.data), now)
     if room is not None:
         _store(session, command, room, now)
 
 
-def may_speak(session: Session, command: Spoken, now: int) -> Room | None:
-    """Check who wants all members of a room to get something; returns the room, None if refused already.
+def may_speak(session: Session, command: Spoken, size: int, now: int) -> Room | None:
+    """Check who wants all members of a room to get something of so many bytes.
+
+    Returns the room, None if refused already.
 
     Raises ProtocolError for all other refusals.
     """
@@ -57,6 +59,14 @@ def may_speak(session: Session, command: Spoken, now: int) -> Room | None:
         retry_ms = admission.publish(now)
         if retry_ms:
             session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
+            return None
+    limit = room.limit
+    if limit is not None:
+        limiting = session.hub.limiting
+        assert limiting is not None
+        wait = limiting.speak(session, limit, size, now)
+        if wait:
+            limiting.over(session, command.id, wait, now)
             return None
     if session.hub.moderation.rules and type(command) is not Delete:  # who deletes says nothing
         may_be_heard(session, command.room, now, message=type(command) is Publish)

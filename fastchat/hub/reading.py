@@ -109,6 +109,8 @@ def _answer_history(session: Session, command: History, pages: Sequence[Page], n
         cut = len(page.entries) > 1
     body = history_body(epoch=page.epoch, offset=page.offset, messages=found, more=page.more or cut)
     session.outbox.put(result_raw(command.id, body))
+    if session.hub.limiting is not None:
+        session.hub.limiting.has_read(session, len(body), now)
 
 
 def messages(
@@ -147,7 +149,10 @@ def presence(session: Session, command: PresenceCommand, now: int) -> None:
     check_room(session)
     if command.id:
         found = members(room.presence, min(command.limit, MAX_LISTED), MAX_RESULT - RESULT_ROOM)
-        session.outbox.put(result_raw(command.id, presence_body(len(room.presence), found)))
+        body = presence_body(len(room.presence), found)
+        session.outbox.put(result_raw(command.id, body))
+        if session.hub.limiting is not None:
+            session.hub.limiting.has_read(session, len(body), now)
 
 
 def members(presence: Presence, limit: int, size: int) -> list[bytes]:

@@ -12,6 +12,7 @@ from fastchat.config import RoomOptions
 from fastchat.engine.base import Page
 from fastchat.hub.limits import HEADER_BYTES
 from fastchat.hub.presence import Presence
+from fastchat.hub.rates import Limit
 from fastchat.protocol.codec import gap, pack
 
 
@@ -20,10 +21,12 @@ class Room:
 
     __slots__ = (
         "name", "packed", "options", "members", "watchers", "presence", "entering", "busy",
-        "storing_bytes", "overhead", "epoch", "newest",
+        "storing_bytes", "overhead", "epoch", "newest", "limit",
     )  # fmt: skip
 
-    def __init__(self, name: str, options: RoomOptions, broadcaster: Broadcaster) -> None:
+    def __init__(
+        self, name: str, options: RoomOptions, broadcaster: Broadcaster, limit: Limit | None = None
+    ) -> None:
         self.name = name
         self.packed = pack(name)
         self.options = options
@@ -38,6 +41,7 @@ class Room:
         self.epoch = ""  # as the engine told it with the page of the last member that came
         self.newest = 0  # the newest offset that was told
         self.overhead = len(self.packed) + HEADER_BYTES  # bytes of a MESSAGE besides user, data, opts
+        self.limit = limit  # of what each user may say in rooms of this namespace; None: as much as they like
 
     def stand(self, page: Page) -> None:
         """Take it from a page where the room stands."""

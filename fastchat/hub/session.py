@@ -34,6 +34,9 @@ class Link(Protocol):
     def bye(self, payload: bytes, code: int) -> None:
         """Put BYE (a WebSocket closes with 4000 + code) and end."""
 
+    def pause(self, ms: int) -> None:
+        """Read nothing from the peer for so long, once what has been read already is served."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -139,6 +142,8 @@ class Session:
         if self.phase is Phase.CLOSING:
             return
         self.error(refusal.id if command is None else command.id, refusal)
+        if self.hub.limiting is not None and not refusal.code.temporary and self.user is not NOBODY:
+            self.hub.limiting.mistake(self, now)
         if command is None and refusal.code is Code.MALFORMED:
             self.strikes += 1
             if struck_out(self.strikes):

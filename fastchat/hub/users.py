@@ -14,6 +14,7 @@ from fastchat.protocol.names import fold
 if TYPE_CHECKING:
     from random import Random
 
+    from fastchat.hub.ladder import Conduct
     from fastchat.hub.session import Session
 
 
@@ -23,7 +24,7 @@ NO_BLOCKS: frozenset[str] = frozenset()  # shared: an empty one of its own would
 class User:
     """One name and the sessions that bear it; a guest has one session."""
 
-    __slots__ = ("name", "key", "packed", "id", "sessions", "blocks")
+    __slots__ = ("name", "key", "packed", "id", "sessions", "blocks", "conduct")
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
@@ -32,6 +33,7 @@ class User:
         self.id = ""  # `Identity.id`: what stays of who this is where the name does not
         self.sessions: tuple[Session, ...] = ()
         self.blocks = NO_BLOCKS  # keys of the users this one does not want to hear
+        self.conduct: Conduct | None = None  # of who went over a limit
 
 
 class Users:

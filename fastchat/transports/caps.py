@@ -10,10 +10,11 @@ import ipaddress
 import resource
 from collections.abc import Iterable
 
+from fastchat.hub.addresses import network_of
+
 # descriptors for listeners, logs and stores, for refusals that wait to be read, and for what the loop accepts
 # before anybody can look at it
 RESERVE = 256
-IPV6_NETWORK = 64  # bits: one customer's network; a single host has all of it
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,16 +35,6 @@ def connection_cap(configured: int, descriptors: int) -> int:
     """The most connections to hold: what was asked for, as far as descriptors allow."""
     room = max(1, descriptors - RESERVE) if descriptors != resource.RLIM_INFINITY else configured or 1_000_000
     return min(configured, room) if configured else room
-
-
-def network_of(address: str) -> str:
-    """The key an address is counted under: itself, or for IPv6 its /64; "" for a Unix socket."""
-    if ":" not in address:
-        return address
-    parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, IPV6_NETWORK), strict=False))
 
 
 class Networks:

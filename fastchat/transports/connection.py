@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "bucket", "wiring", "transport", "outbox", "session", "address",
-        "_state", "_heard", "_discarded", "_held", "_blocked", "_half", "_code", "_early",
+        "_state", "_heard", "_discarded", "_held", "_blocked", "_half", "_code", "_early", "_paused",
     )  # fmt: skip
 
     outbox: Outbox
@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False  # the transport holds bytes
         self._half = False  # the peer shut its side
         self._code = 0  # of the BYE
+        self._paused = 0.0  # until when nothing is read, because it sends too much; 0: it does not
         self._early = False  # its time for CONNECT goes on after the first look at it
 
     def begin(self, opened: float, wire: Wire, peer: Peer, raw: bool) -> None:
@@ -101,11 +102,12 @@ class Connection(asyncio.Protocol):
         more = self.serve(FRAMES_PER_TURN, wiring.clock.ms(self._heard))
         if self._state is not State.OPEN:
             return
-        if not more and not self.clogged and came < TURN_BYTES:
+        resting = self._paused > 0.0 and not more
+        if not more and not self.clogged and came < TURN_BYTES and not resting:
             return
         self._held = True
         self.transport.pause_reading()
-        if not self.clogged:  # else resume_writing goes on
+        if not self.clogged and not resting:  # else resume_writing goes on, or the deadline
             wiring.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
@@ -195,6 +197,12 @@ class Connection(asyncio.Protocol):
         self.farewell(code)
         self.end()
 
+    def pause(self, ms: int) -> None:
+        """Read nothing more for so long; what has been read is served, and the kernel pushes back."""
+        wiring = self.wiring
+        self._paused = max(self._paused, wiring.time() + ms / 1000)
+        wiring.deadlines.put(self, self._paused)
+
     def end(self) -> None:
         """Hand over what waits and close; what comes from now on is discarded."""
         if self._state is not State.OPEN:
@@ -223,6 +231,17 @@ class Connection(asyncio.Protocol):
         if self._state is not State.OPEN:
             self.abort()
             return 0.0
+        if self._paused > 0.0:
+            if now < self._paused:
+                return self._paused
+            self._paused = 0.0
+            self._heard = now  # the silence was ours
+            if self._held and not self.clogged:
+                self._next_turn()
+            if self._state is not State.OPEN:
+                return 0.0
+            if self._paused > 0.0:
+                return self._paused
         config = self.wiring.config
         ping = config.ping_ms / 1000
         if self._early:

@@ -38,11 +38,17 @@ def resolve(host: str, port: int) -> list[Place]:
 
 
 def check_exposure(config: Config, addresses: list[str]) -> None:
-    """Refuse an address that others can reach while they need not show, unseen, who they are."""
+    """Refuse an address that others can reach who need not show, unseen, who they are, or may flood."""
     exposed = [address for address in addresses if is_public(address)]
     if not exposed:
         return
     where = f"{config.host!r} can be reached from other machines ({', '.join(exposed)}), and "
+    if not config.rate_limits:
+        raise ConfigError(
+            f"{where}without rate limits any one of them could flood everybody. Listen on 127.0.0.1, or "
+            "leave the limits on: no rate_limits = false, no --limits off. What is too strict can be raised "
+            "for each namespace (docs/CONFIGURATION.md)."
+        )
     if config.allow_insecure_bind:
         if config.token_algorithm or config.guests is Guests.ANYONE:
             return

@@ -178,7 +178,7 @@ def test_tail_ends_quietly_when_nobody_reads() -> None:
 
 
 def test_tail_interrupted_behind_a_full_pipe_ends() -> None:
-    with served() as (_, url):
+    with served("--limits", "off") as (_, url):
         assert call(url, "send", "lobby", stdin=f"{'x' * 8000}\n" * 100).returncode == 0
         with process("tail", "lobby", "--history", "100", env={"FASTCHAT_URL": url}) as tail:
             assert tail.stdout is not None

@@ -18,7 +18,7 @@ class Running:
     """A server, and the loop it runs on."""
 
     def __init__(self, **given: Any) -> None:
-        self.config = Config(**({"port": 0} | given))
+        self.config = Config(**({"port": 0, "rate_limits": False} | given))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server")
         self._thread.start()

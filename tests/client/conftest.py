@@ -18,7 +18,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Server]]
 @asynccontextmanager
 async def serving(**given: Any) -> AsyncIterator[Server]:
     """A server on a free port of 127.0.0.1; `given` are fields of `Config`."""
-    server = Server(Config(**({"port": 0} | given)))
+    server = Server(Config(**({"port": 0, "rate_limits": False} | given)))
     await server.start()
     try:
         yield server

@@ -60,7 +60,7 @@ def test_cuts_anywhere_lose_and_double_nothing(run: Run, scheme: str) -> None:
 
 def test_a_drained_server_is_waited_for_and_the_news_is_told(run: Run) -> None:
     async def check() -> None:
-        first = Server(Config(port=0))
+        first = Server(Config(port=0, rate_limits=False))
         await first.start()
         port = first.port
         async with connect(f"tcp://127.0.0.1:{port}", name="ada") as ada:
@@ -69,7 +69,7 @@ def test_a_drained_server_is_waited_for_and_the_news_is_told(run: Run) -> None:
             await first.drain()
             offline = await until(events, Offline)
             assert "102" in offline.why and offline.retry_seconds >= 1.0
-            second = Server(Config(port=port))
+            second = Server(Config(port=port, rate_limits=False))
             await second.start()
             try:
                 assert (await until(events, Online)).again

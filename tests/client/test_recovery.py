@@ -15,7 +15,6 @@ from fastchat.client.core import Core, Phase
 from fastchat.client.events import Lost, Message
 from fastchat.client.feed import Feed
 from fastchat.client.requests import Kind
-from fastchat.config import Config
 from fastchat.hub import Peer
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Gap, Publish
@@ -53,6 +52,9 @@ class Line:
     def bye(self, payload: bytes, code: int) -> None:
         self.outbox.put(payload)
         self.outbox.end()
+
+    def pause(self, ms: int) -> None:
+        raise AssertionError("nobody is to be slowed here")
 
     def carry_up(self, count: int) -> None:
         """Let the server have some of what the client sent."""
@@ -216,7 +218,7 @@ def check(stage: Stage, people: list[Person]) -> list[str]:
 def test_lines_cut_anywhere_lose_and_double_nothing(
     steps: list[tuple[str, int, int, int]], seed: int
 ) -> None:
-    stage = Stage(Config())
+    stage = Stage(options())
     people = [Person(stage, name, seed + place) for place, name in enumerate(("ada", "bob", "eve"))]
     play(stage, people, steps)
     check(stage, people)
@@ -254,7 +256,7 @@ def test_with_a_short_memory_every_loss_is_told(steps: list[tuple[str, int, int,
 
 
 def test_a_result_that_is_lost_with_the_line_doubles_nothing() -> None:
-    stage = Stage(Config())
+    stage = Stage(options())
     ada, bob = Person(stage, "ada", 1), Person(stage, "bob", 2)
     ada.publish("once")
     ada.carry(10, 0)  # the server has it, its answer dies
@@ -266,7 +268,7 @@ def test_a_result_that_is_lost_with_the_line_doubles_nothing() -> None:
 
 
 def test_a_message_that_is_lost_with_the_line_is_sent_again() -> None:
-    stage = Stage(Config())
+    stage = Stage(options())
     ada, bob = Person(stage, "ada", 1), Person(stage, "bob", 2)
     ada.publish("once")
     ada.cut(noticed=True)
@@ -277,7 +279,7 @@ def test_a_message_that_is_lost_with_the_line_is_sent_again() -> None:
 
 def test_the_check_itself_finds_planted_faults() -> None:
     def conversation() -> tuple[Stage, list[Person]]:
-        stage = Stage(Config())
+        stage = Stage(options())
         people = [Person(stage, "ada", 1), Person(stage, "bob", 2)]
         for text in ("one", "two", "three"):
             people[0].publish(text)
@@ -308,11 +310,11 @@ def test_the_check_itself_finds_planted_faults() -> None:
 
 
 def test_a_restarted_server_begins_a_new_epoch_and_everybody_is_told() -> None:
-    first = Stage(Config())
+    first = Stage(options())
     ada = Person(first, "ada", 1)
     ada.publish("before")
     ada.settle()
-    second = Stage(Config())
+    second = Stage(options())
     second.engine.__init__(second.config, "epoch-2")  # type: ignore[misc]
     second.engine.attach(second.hub)
     ada.cut(noticed=True)

@@ -18,7 +18,11 @@ START = 1_700_000_000_000  # ms: where the clocks of tests begin
 
 
 def options(**given: Any) -> Config:
-    """Make a configuration: fields of `Config`, and all others as options of all rooms."""
+    """Make a configuration: fields of `Config`, and all others as options of all rooms.
+
+    Rate limits are off unless they are asked for: tests say much in little time.
+    """
+    given.setdefault("rate_limits", False)
     outer = {name: given.pop(name) for name in list(given) if name in Config.__dataclass_fields__}
     return Config(rooms={"default": RoomOptions(**given)}, **outer)
 
@@ -55,6 +59,7 @@ class Client:
         self.got: list[Push] = []  # everything that arrived, in order
         self.reading = True
         self.code = 0  # of the BYE
+        self.pauses: list[int] = []  # ms for which the server would not read from it
         self.open = True
         self._stream = b""
         self._held = b""  # with the transport, until the client reads
@@ -92,6 +97,9 @@ class Client:
         self.code = code
         self.outbox.put(payload)
         self.outbox.end()
+
+    def pause(self, ms: int) -> None:
+        self.pauses.append(ms)
 
     # the client's own
 
@@ -161,7 +169,7 @@ class Stage:
         seed: int = 1,
         to_json: Callable[[bytes], bytes] = jsonwire.to_json,
     ) -> None:
-        self.config = config or Config()
+        self.config = config or options()
         self.now = START
         self.faults: list[tuple[str, Exception]] = []
         self.engine = MemoryEngine(self.config, "epoch") if engine is None else engine

@@ -41,7 +41,7 @@ def test_everybody_is_told_when_the_server_goes() -> None:
 
 def test_each_namespace_has_its_own_window() -> None:
     quick, slow = RoomOptions(presence_ms=100), RoomOptions(presence_ms=1000)
-    stage = Stage(Config(rooms={"default": quick, "slow": slow}))
+    stage = Stage(Config(rate_limits=False, rooms={"default": quick, "slow": slow}))
     ada, bob = stage.new("ada"), stage.new("bob")
     for room in ("quick", "slow:1"):
         ada.ask(Join, room, presence=True)

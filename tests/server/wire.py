@@ -169,8 +169,8 @@ WIRES: dict[str, type[Peer]] = {"tcp": Peer, "ws": WsPeer, "json": JsonPeer}
 
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[Server]:
-    """A server on a free port, stopped at the end."""
-    server = Server(Config(**{"port": 0, **settings}))
+    """A server on a free port, stopped at the end; without rate limits unless they are asked for."""
+    server = Server(Config(**{"port": 0, "rate_limits": False, **settings}))
     await server.start()
     try:
         yield server

@@ -35,6 +35,7 @@ from tests.simulation.oracle import Broken, Oracle, View, check_presence, check_
 
 ROOMS = RoomOptions(history=50)
 CONFIG = Config(
+    rate_limits=False,
     outbox_bytes=20_000,
     batch_bytes=30_000,
     rooms={

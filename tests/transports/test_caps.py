@@ -6,8 +6,9 @@ import resource
 
 import pytest
 
+from fastchat.hub.addresses import network_of
 from fastchat.transports import caps
-from fastchat.transports.caps import Caps, Networks, connection_cap, network_of
+from fastchat.transports.caps import Caps, Networks, connection_cap
 
 
 def test_the_cap_over_all_counts_and_releases() -> None:
