@@ -65,8 +65,10 @@ class Deeds:
         """Do it; raises SlashError where there is nothing to do it to, and what the client raises."""
         if slash in MODERATING:  # everybody in the room, whoever did it too, is told by NOTICE
             seconds, reason = given.get("TIME") or 0, given.get("TEXT")
-            user = given.get("NAME") or ""
-            await self._chat.moderate(self._room, slash.word, user, seconds=seconds, reason=reason)
+            user, members = given.get("NAME") or "", given.get("NUMBER") or 0
+            await self._chat.moderate(
+                self._room, slash.word, user, seconds=seconds, reason=reason, members=members
+            )
         else:
             await self._deeds[slash.word](given)
 

@@ -53,8 +53,9 @@ MODERATING = (
     Slash("mute", "NAME [TIME] [TEXT]", "let somebody read only", "/mute bob 5m cool down"),
     Slash("unmute", "NAME", "let them speak again"),
     Slash("slow", "TIME", "one message per member in that time; 0 ends it", "/slow 10s"),
-    Slash("lock", "", "let only moderators speak"),
-    Slash("unlock", "", "let everybody speak again"),
+    Slash("lock", "", "let only moderators speak, and nobody else join"),
+    Slash("unlock", "", "let everybody speak and join again"),
+    Slash("cap", "NUMBER", "at most so many members; 0 ends it", "/cap 50"),
     Slash("op", "NAME", "make somebody a moderator of the room"),
     Slash("deop", "NAME", "take that back"),
 )

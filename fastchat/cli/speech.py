@@ -23,7 +23,6 @@ ACTIONS: Mapping[str, str] = {  # of NOTICE
     "deop": "{user} was made a member again{by}",
     "lock": "the room was locked{by}: only moderators may speak{why}",
     "unlock": "the room was unlocked{by}",
-    "flag": "a message of {user} was flagged{why}",
 }
 UNITS = ((604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -99,6 +98,12 @@ def noticed(notice: Notice) -> str:
     if notice.action == "read":
         return ""  # another session of ours has read
     by = f" by {notice.by}" if notice.by else ""
+    if not notice.room:
+        by = f" on the whole server{by}"
+    if notice.action == "flag":
+        return f"to moderators: #{notice.offset} of {notice.user} was flagged: {notice.reason or 'no reason'}"
+    if notice.action == "cap":
+        return f"the room was {f'limited to {notice.members}' if notice.members else 'opened to all'}{by}"
     if notice.action == "slow":
         if not notice.seconds:
             return f"slow mode was ended{by}"

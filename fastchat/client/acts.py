@@ -152,13 +152,22 @@ class Acts:
         return int((await self._call(wire.Signal(0, user, pack(data)), again=False))["sessions"])
 
     async def moderate(
-        self, room: str, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+        self,
+        room: str,
+        action: str,
+        user: str = "",
+        *,
+        seconds: int = 0,
+        reason: str | None = None,
+        address: bool = False,
+        members: int = 0,
     ) -> None:
         """Act on a user in a room, or on the room itself; docs/PROTOCOL.md lists the actions.
 
-        `seconds`: how long, 0 for good. Refused (203): we may not.
+        `room` "" is the whole server. `seconds`: how long, 0 for good. `address`: ban where they come from
+        as well. `members`: of "cap", how many. Refused (203): we may not.
         """
-        command = wire.Moderate(0, room, action, user, seconds, reason)
+        command = wire.Moderate(0, room, action, user, seconds, reason, address, members)
         await self._call(command, again=action != "kick")  # they may have come back meanwhile
 
     async def ping(self, *, timeout: float | None = None) -> float:

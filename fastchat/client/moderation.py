@@ -10,7 +10,14 @@ class Moderation:
     """Shortcuts over `moderate`. `seconds`: how long, 0 for good. All raise Refused."""
 
     async def moderate(
-        self, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+        self,
+        action: str,
+        user: str = "",
+        *,
+        seconds: int = 0,
+        reason: str | None = None,
+        address: bool = False,
+        members: int = 0,
     ) -> None:
         """Carry out an action by its name."""
         raise NotImplementedError
@@ -19,9 +26,11 @@ class Moderation:
         """Turn somebody out; they may come again."""
         await self.moderate("kick", user, reason=reason)
 
-    async def ban(self, user: str, seconds: int = 0, reason: str | None = None) -> None:
-        """Turn somebody out and keep them out."""
-        await self.moderate("ban", user, seconds=seconds, reason=reason)
+    async def ban(
+        self, user: str, seconds: int = 0, reason: str | None = None, *, address: bool = False
+    ) -> None:
+        """Turn somebody out and keep them out; with `address`, whoever comes from where they are as well."""
+        await self.moderate("ban", user, seconds=seconds, reason=reason, address=address)
 
     async def unban(self, user: str) -> None:
         """Let somebody in again."""
@@ -40,12 +49,16 @@ class Moderation:
         await self.moderate("slow", seconds=seconds)
 
     async def lock(self) -> None:
-        """Let only moderators speak."""
+        """Let only moderators speak, and nobody else join."""
         await self.moderate("lock")
 
     async def unlock(self) -> None:
-        """Let everybody speak again."""
+        """Let everybody speak and join again."""
         await self.moderate("unlock")
+
+    async def cap(self, members: int) -> None:
+        """Let at most so many into the room; 0: as many as its options say."""
+        await self.moderate("cap", members=members)
 
     async def op(self, user: str) -> None:
         """Make somebody a moderator of the room."""

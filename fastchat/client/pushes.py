@@ -138,9 +138,11 @@ def _presence(core: Core, push: wire.PresencePush, size: int, now: float) -> Non
 
 
 def _notice(core: Core, push: wire.Notice, size: int, now: float) -> None:
-    if push.room not in core.feeds:
+    if push.room and push.room not in core.feeds:
         return
     core.tell(push, size)
+    if not push.room:
+        return  # about the whole server: if we are turned out, BYE says so
     end = TURNED_OUT.get(push.action)
     if end is not None and push.user.casefold() == core.passport.user.casefold():
         code, word = end

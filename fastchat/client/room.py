@@ -50,7 +50,15 @@ class Host(Protocol):
     async def mark(self, room: str, offset: int | None = None) -> int: ...
 
     async def moderate(
-        self, room: str, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+        self,
+        room: str,
+        action: str,
+        user: str = "",
+        *,
+        seconds: int = 0,
+        reason: str | None = None,
+        address: bool = False,
+        members: int = 0,
     ) -> None: ...
 
 
@@ -115,10 +123,19 @@ class Room(Moderation):
         return await self._host.mark(self.name, offset)
 
     async def moderate(
-        self, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+        self,
+        action: str,
+        user: str = "",
+        *,
+        seconds: int = 0,
+        reason: str | None = None,
+        address: bool = False,
+        members: int = 0,
     ) -> None:
         """Act on a user in this room, or on the room itself, by the name of the action."""
-        await self._host.moderate(self.name, action, user, seconds=seconds, reason=reason)
+        await self._host.moderate(
+            self.name, action, user, seconds=seconds, reason=reason, address=address, members=members
+        )
 
     def take(self, event: RoomEvent, size: int) -> None:
         """Take an event of this room (called by the chat)."""

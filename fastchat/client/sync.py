@@ -169,9 +169,20 @@ class SyncChat:
         return self._background.run(self._chat.mark(room, offset))
 
     def moderate(
-        self, room: str, action: str, user: str = "", *, seconds: int = 0, reason: str | None = None
+        self,
+        room: str,
+        action: str,
+        user: str = "",
+        *,
+        seconds: int = 0,
+        reason: str | None = None,
+        address: bool = False,
+        members: int = 0,
     ) -> None:
-        self._background.run(self._chat.moderate(room, action, user, seconds=seconds, reason=reason))
+        doing = self._chat.moderate(
+            room, action, user, seconds=seconds, reason=reason, address=address, members=members
+        )
+        self._background.run(doing)
 
     def direct(self, user: str, data: object, *, key: str | None = None) -> int:
         return self._background.run(self._chat.direct(user, data, key=key))

@@ -177,15 +177,15 @@ def test_a_moderator_is_refused_or_everybody_is_told(run: Run) -> None:
 
             chat.moderate = moderate  # type: ignore[method-assign]
             ada = await Talk(chat).start()
-            for line in ('/ban "bob the builder" 2h spam', "/mute bob", "/slow 10s", "/lock", "/op bob"):
+            for line in ('/ban "bob the builder" 2h spam', "/mute bob", "/slow 10s", "/cap 5", "/op bob"):
                 ada.screen.typed.put_nowait(line)
             await ada.type("/mute bob 60", "write a time with its unit: 60s")
             assert asked == [
-                (("lobby", "ban", "bob the builder"), {"seconds": 7200, "reason": "spam"}),
-                (("lobby", "mute", "bob"), {"seconds": 0, "reason": None}),
-                (("lobby", "slow", ""), {"seconds": 10, "reason": None}),
-                (("lobby", "lock", ""), {"seconds": 0, "reason": None}),
-                (("lobby", "op", "bob"), {"seconds": 0, "reason": None}),
+                (("lobby", "ban", "bob the builder"), {"seconds": 7200, "reason": "spam", "members": 0}),
+                (("lobby", "mute", "bob"), {"seconds": 0, "reason": None, "members": 0}),
+                (("lobby", "slow", ""), {"seconds": 10, "reason": None, "members": 0}),
+                (("lobby", "cap", ""), {"seconds": 0, "reason": None, "members": 5}),
+                (("lobby", "op", "bob"), {"seconds": 0, "reason": None, "members": 0}),
             ]
             await ada.quit()
 
@@ -267,6 +267,13 @@ def test_who_came_and_went(run: Run) -> None:
         (Notice("lobby", "slow", "", 0, None, "eve"), "slow mode was ended by eve"),
         (Notice("lobby", "lock", "", by="eve"), "the room was locked by eve: only moderators may speak"),
         (Notice("lobby", "op", "bob", by="eve"), "bob was made a moderator by eve"),
+        (Notice("lobby", "cap", "", members=5, by="eve"), "the room was limited to 5 by eve"),
+        (Notice("lobby", "cap", "", members=0, by="eve"), "the room was opened to all by eve"),
+        (Notice("", "mute", "bob", 60, None, "eve"), "bob was muted for 1 minute on the whole server by eve"),
+        (
+            Notice("lobby", "flag", "bob", None, "a word", offset=7),
+            "to moderators: #7 of bob was flagged: a word",
+        ),
         (Notice("lobby", "dance", "bob", 60, "{x}", "eve"), "bob: dance for 1 minute by eve: {x}"),
         (Notice("lobby", "read", "ada"), ""),
         (Change("lobby", 9, 1, "bob", "edit", 3, "x"), "bob edited #3"),

@@ -250,6 +250,13 @@ def test_being_turned_out_ends_the_membership(action: str, code: Code) -> None:
     assert script.open().rooms == {}, "who was turned out does not come back by itself"
 
 
+def test_what_is_about_the_whole_server_is_told() -> None:
+    script = Script().connected(user="ada")
+    script.joined(offset=3)
+    script.say(codec.notice(pack(""), "kick", pack("ada"), by="eve"))
+    assert script.events() == [wire.Notice("", "kick", "ada", by="eve")] and "lobby" in script.core.feeds
+
+
 def test_without_echo_the_result_stands_for_the_message() -> None:
     script = Script().connected()
     script.joined(offset=3)
