@@ -68,7 +68,7 @@ class ServerProcess:
 
     async def _end(self, signal: int) -> str:
         process, said = self._process, self._said
-        if process is None or said is None:
+        if process is None or process.stdout is None or said is None:
             return ""
         self.port = None
         self._up.clear()
@@ -76,6 +76,7 @@ class ServerProcess:
             process.send_signal(signal)
             async with asyncio.timeout(START):
                 await process.wait()
+                await process.stdout.read()  # who traces it may have it open a little longer
                 words = await said
         finally:
             if process.returncode is None:
@@ -88,3 +89,8 @@ class ServerProcess:
 def storing(data: Path, *arguments: str, engine: str = "sqlite") -> list[str]:
     """Arguments of a server that keeps what is said in `data`."""
     return ["--limits", "off", "--set", f"engine={engine}", "--set", f"data={data}", *arguments]
+
+
+def complaints(words: str) -> str:
+    """What of a server's words on stderr should not be there."""
+    return words[-2000:] if "Traceback" in words or " ERROR " in words else ""
