@@ -49,6 +49,7 @@ class RoomOptions:
     members: int = 0  # most members, 0 for no limit of its own
     policy: Policy = Policy.DISCONNECT
     coalesce_ms: int = 0  # a fixed tick for games; 0: as soon as the loop iteration ends
+    radius: float = 0.0  # members hear only who is within it, by the places they tell; 0: everybody
     presence_members: int = 500  # above this many members only the count is kept up to date
     presence_ms: int = 200  # presence changes are gathered this long before they are pushed
     rate: float = 5.0  # messages a second that one user may send to all these rooms together; 0: no limit

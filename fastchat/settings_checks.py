@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from math import inf
 
+from fastchat._broadcast_base import RADII
 from fastchat.config import KIB, MIB, Config, Guests, RoomOptions
 from fastchat.errors import ConfigError
 
@@ -61,6 +62,7 @@ ROOM_BOUNDS: Mapping[str, tuple[float, float]] = {
     "history_age_seconds": (0, 100 * 365 * DAY),
     "members": (0, inf),
     "coalesce_ms": (0, 10_000),
+    "radius": (0, RADII[1]),
     "presence_members": (0, inf),
     "presence_ms": (0, 60_000),
     "rate": (0, 10_000),  # beyond that a tenth of a millisecond would have to be told
@@ -75,6 +77,10 @@ def check(config: Config) -> None:
     _within(config, CONFIG_BOUNDS, "")
     for namespace, options in config.rooms.items():
         _within(options, ROOM_BOUNDS, f"rooms.{namespace}.")
+        if 0 < options.radius < RADII[0]:
+            raise ConfigError(
+                f"rooms.{namespace}.radius is {options.radius:g} but must be 0 or at least {RADII[0]:g}"
+            )
     _check_listen(config)
     _check_identity(config)
     _check_store(config)

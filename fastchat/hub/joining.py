@@ -44,7 +44,7 @@ def admit(session: Session, name: str) -> Room:
         if len(session.rooms) + len(waiting or ()) >= hub.config.max_rooms:
             raise ProtocolError(Code.TOO_MANY_ROOMS, "a session cannot be in more rooms", retry_ms=RETRY_MS)
         known = hub.rooms.get(name)
-        if known is not None and known.crowded:
+        if known is not None and known.crowded and not session.identity.hidden:
             raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
         if hub.moderation.rules:
             may_enter(session, name, known, hub.now)
@@ -70,7 +70,7 @@ def enter(session: Session, name: str, watch: bool | None, now: int) -> Room | N
             return None
         session.rooms[room.name] = room
         room.members.add(session.outbox)
-        room.presence.join(session.user, now)
+        room.show(session, now)
     if watch is not None:
         _watch(session, room, watch)
     session.hub.touch(room, now)
@@ -168,6 +168,6 @@ def depart(session: Session, room: Room, now: int) -> None:
     room.members.remove(session.outbox)
     if room.watchers is not None:
         room.watchers.remove(session.outbox)
-    room.presence.leave(session.user)
+    room.unshow(session)
     session.hub.touch(room, now)
     session.hub.drop(room, now)

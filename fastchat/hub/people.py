@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS, MAX_STATE, RETRY_MS
 from fastchat.hub.moderation import may_be_heard
+from fastchat.hub.near import moved
 from fastchat.hub.roles import EVERYWHERE
 from fastchat.hub.users import User
 from fastchat.protocol.codec import EMPTY, direct_push, result, result_raw, signal_push
@@ -99,8 +100,12 @@ def state(session: Session, command: State, now: int) -> None:
         raise ProtocolError(Code.NOT_A_MEMBER, "not a member of this room")
     if len(command.state) > MAX_STATE:
         raise ProtocolError(Code.TOO_LARGE, f"a state may have {MAX_STATE} bytes", field="state")
-    room.presence.set_state(session.user, command.state)
-    session.hub.touch(room, now)
+    told: bytes | None = command.state
+    if room.near:
+        told = moved(room.members, session.outbox, command.state)
+    if told is not None and room.shows(session):
+        room.presence.set_state(session.user, told)
+        session.hub.touch(room, now)
     _acknowledge(session, command.id)
 
 

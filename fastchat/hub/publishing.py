@@ -14,6 +14,7 @@ from fastchat.engine.base import Stored
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS
 from fastchat.hub.moderation import may_be_heard, spoke
+from fastchat.hub.near import put_near
 from fastchat.hub.room import Room
 from fastchat.protocol.codec import EMPTY, gap, message, pack, publish_result
 from fastchat.protocol.messages import Delete, Edit, Publish, React
@@ -89,7 +90,7 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
         opts,
         None if key is None else (user.key, key),
         now + ttl_ms if ttl_ms else 0,
-        not ephemeral,
+        not (ephemeral or room.near),
         now,
         ticket,
     )
@@ -161,7 +162,9 @@ def spread(
     hub = session.hub
     if offset:
         room.newest = offset
-    if echo and not expires and (not hub.blocks.by or type(command) is Delete):  # who deletes says nothing
+    if room.near and not offset:
+        taken = put_near(room.members, session.outbox, payload, _hidden(session, room, echo), expires)
+    elif echo and not expires and (not hub.blocks.by or type(command) is Delete):  # who deletes says nothing
         taken = room.members.put(payload, offset)
     else:
         hidden = _hidden(session, room, echo)
@@ -182,6 +185,7 @@ def _hidden(session: Session, room: Room, echo: bool) -> list[Outbox]:
             for one in room.presence.members[key].user.sessions:
                 if room.name in one.rooms:
                     hidden.append(one.outbox)
+        hidden += [one.outbox for one in room.hidden or () if one.user.key in blockers]
     return hidden
 
 

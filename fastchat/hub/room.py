@@ -6,6 +6,7 @@ Invariant: a room exists from its first member until it is empty and nothing of 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastchat.broadcast import Broadcaster, Fanout
 from fastchat.config import RoomOptions
@@ -15,13 +16,16 @@ from fastchat.hub.presence import Presence
 from fastchat.hub.rates import Limit
 from fastchat.protocol.codec import gap, pack
 
+if TYPE_CHECKING:
+    from fastchat.hub.session import Session
+
 
 class Room:
     """One room of this server."""
 
     __slots__ = (
         "name", "packed", "options", "members", "watchers", "presence", "entering", "busy",
-        "storing_bytes", "overhead", "epoch", "newest", "limit",
+        "storing_bytes", "overhead", "epoch", "newest", "limit", "near", "hidden",
     )  # fmt: skip
 
     def __init__(
@@ -31,10 +35,12 @@ class Room:
         self.packed = pack(name)
         self.options = options
         self.members: Fanout = broadcaster.fanout(
-            options.policy, partial(gap, self.packed), options.coalesce_ms / 1000
+            options.policy, partial(gap, self.packed), options.coalesce_ms / 1000, options.radius
         )
+        self.near = options.radius > 0  # members hear who is near, and nothing is stored
         self.watchers: Fanout | None = None  # those who want PRESENCE; most rooms have none
         self.presence = Presence(options.presence_members)
+        self.hidden: set[Session] | None = None  # members that presence does not show; most rooms have none
         self.entering = 0  # JOINs that the engine has not answered
         self.busy = 0  # PUBLISHes and HISTORYs that the engine has not answered
         self.storing_bytes = 0  # of these PUBLISHes: once stored they must find room in the batch
@@ -50,10 +56,31 @@ class Room:
     @property
     def idle(self) -> bool:
         """Whether nobody needs the room."""
-        return not (self.presence.members or self.entering or self.busy)
+        return not (self.presence.members or self.hidden or self.entering or self.busy)
 
     @property
     def crowded(self) -> bool:
         """Whether the room's own limit of members is reached."""
         most = self.options.members
-        return 0 < most <= len(self.members) + self.entering
+        return 0 < most <= len(self.members) - len(self.hidden or ()) + self.entering
+
+    def show(self, session: Session, now: int) -> None:
+        """Count a new member in, seen by others unless it is hidden."""
+        if not session.identity.hidden:
+            self.presence.join(session.user, now)
+            return
+        if self.hidden is None:
+            self.hidden = set()
+        self.hidden.add(session)
+
+    def shows(self, session: Session) -> bool:
+        """Whether others see this member."""
+        return self.hidden is None or session not in self.hidden
+
+    def unshow(self, session: Session) -> None:
+        """Count a member out, as it was counted in."""
+        if self.hidden is None or session not in self.hidden:
+            self.presence.leave(session.user)
+            return
+        self.hidden.remove(session)
+        self.hidden = self.hidden or None

@@ -11,7 +11,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 from msgpack import Timestamp
 
-__all__ = ["Timestamp", "array_of", "ext_of", "load", "load_argument", "load_with", "map_of", "pack"]
+__all__ = ["Timestamp", "array_of", "ext_of", "load", "load_argument", "load_with", "map_of", "pack", "pairs"]
 
 
 def pack(value: object) -> bytes:
@@ -64,6 +64,23 @@ def array_of(items: Sequence[bytes]) -> bytes:
     """Make an array of values that are packed already."""
     packed: bytes = msgpack.Packer().pack_array_header(len(items))
     return packed + b"".join(items)
+
+
+def pairs(payload: bytes) -> list[tuple[bytes, bytes]]:
+    """Cut a scanned map into its keys and values, each as the bytes that came."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(payload))
+    unpacker.feed(payload)
+    found = []
+    count = unpacker.read_map_header()
+    begin = unpacker.tell()
+    for _ in range(count):
+        unpacker.skip()
+        middle = unpacker.tell()
+        unpacker.skip()
+        end = unpacker.tell()
+        found.append((payload[begin:middle], payload[middle:end]))
+        begin = end
+    return found
 
 
 def map_of(items: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -1,0 +1,92 @@
+"""Hidden members: they hear and may speak, and nobody is told that they are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fastchat.errors import Code
+from fastchat.protocol.codec import pack
+from fastchat.protocol.messages import Block, Join, Leave, Presence, PresencePush, Publish, State
+from tests.hub.stage import Stage, options, texts
+
+
+def watching(stage: Stage) -> Any:
+    (ada,) = stage.join("ada")
+    ada.ask(Join, "lobby", presence=True)
+    return ada
+
+
+def hidden(stage: Stage, name: str) -> Any:
+    """A client whose token hides it."""
+    one = stage.new(name)
+    one.session.identity = replace(one.session.identity, hidden=True)
+    return one
+
+
+def test_nobody_is_told_of_a_hidden_member() -> None:
+    stage = Stage()
+    ada, eve = watching(stage), hidden(stage, "eve")
+    result = eve.ask(Join, "lobby", presence=True)
+    assert result["members"] == 1 and [name for name, *_ in result["presence"]] == ["ada"]
+    assert eve.ask(State, "lobby", pack({"typing": True})) == {}
+    stage.pass_time(300)
+    ada.ask(Publish, "lobby", pack("1"))
+    assert eve.ask(Publish, "lobby", pack("2"))["offset"] == 2
+    assert texts(eve.got) == texts(ada.got) == ["1", "2"]
+    assert [name for name, *_ in ada.ask(Presence, "lobby")["members"]] == ["ada"]
+    eve.ask(Leave, "lobby")
+    stage.pass_time(300)
+    assert ada.take(PresencePush) == []
+
+
+def test_a_hidden_member_hears_who_comes() -> None:
+    stage = Stage()
+    eve = hidden(stage, "eve")
+    eve.ask(Join, "lobby", presence=True)
+    stage.join("bob")
+    assert [one.user for push in eve.take(PresencePush) for one in push.joined] == ["bob"]
+
+
+def test_a_room_lives_while_a_hidden_member_is_in_it() -> None:
+    stage = Stage()
+    eve = hidden(stage, "eve")
+    eve.ask(Join, "lobby")
+    (bob,) = stage.join("bob")
+    bob.close()
+    assert stage.hub.rooms["lobby"].hidden
+    eve.close()
+    assert not stage.hub.rooms and not stage.faults
+
+
+def test_a_hidden_member_takes_nobodys_place() -> None:
+    stage = Stage(options(members=2))
+    ada, eve = watching(stage), hidden(stage, "eve")
+    assert eve.ask(Join, "lobby")["members"] == 1
+    assert stage.new("bob").ask(Join, "lobby")["members"] == 2
+    assert stage.new("carol").ask(Join, "lobby").code == Code.ROOM_FULL
+    assert hidden(stage, "mallory").ask(Join, "lobby")["members"] == 2
+    ada.close()
+    assert stage.new("dora").ask(Join, "lobby")["members"] == 2
+
+
+def test_a_hidden_member_may_block() -> None:
+    stage = Stage()
+    ada, eve = watching(stage), hidden(stage, "eve")
+    eve.ask(Join, "lobby")
+    eve.ask(Block, "ada", True)
+    ada.ask(Publish, "lobby", pack("x"))
+    assert texts(eve.got) == []
+
+
+def test_what_changes_in_between_counts_from_the_next_join() -> None:
+    stage = Stage()
+    ada, eve = watching(stage), hidden(stage, "eve")
+    eve.ask(Join, "lobby")
+    eve.session.identity = replace(eve.session.identity, hidden=False)
+    eve.ask(Leave, "lobby")
+    assert eve.ask(Join, "lobby")["members"] == 2
+    eve.session.identity = replace(eve.session.identity, hidden=True)
+    eve.close()
+    assert ada.ask(Presence, "lobby")["count"] == 1
+    assert not stage.faults
