@@ -6,6 +6,7 @@ transaction. Nothing here begins or ends a transaction.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,12 +15,16 @@ from typing import TypeAlias
 from fastchat.config import Config, Durability
 from fastchat.engine.base import Entry, Page, Query
 from fastchat.engine.pages import cut, cut_older
+from fastchat.errors import Code, ProtocolError
 
 ENTRY_BYTES = 208  # bytes charged per entry besides data and opts, as in memory
 SLACK = 8  # a room is cleared once it is this part over its count, down to its count: not at every message
 MAX_SLACK = 1000  # entries
 BYTE_SLACK = 64 * 1024  # bytes cleared at once beyond what must go
 MOST_CLEARED = 2000  # entries cleared at once: milliseconds
+RETRY_MS = 10_000  # what a reader is told to wait who would get a page with a hole
+
+LOG = logging.getLogger(__name__)
 
 Row: TypeAlias = tuple[int, int, int, str, str, bytes, bytes, int, int]  # of `messages`
 
@@ -167,7 +172,8 @@ class Logs:
         with closing(self._database.execute(question, (log.id, start, stop))) as rows:
             entries, more = cutter(map(Entry._make, rows))
         if len(entries) < stop - start and not more:
-            raise sqlite3.DatabaseError("messages are missing")  # never a page with a silent hole
+            LOG.error("messages are missing in a room of the store: it is damaged")
+            raise ProtocolError(Code.STORE_UNAVAILABLE, "messages are missing", retry_ms=RETRY_MS)
         return entries, more
 
     # clearing
