@@ -35,6 +35,7 @@ from fastchat.client.failures import (
 )
 from fastchat.client.room import Room
 from fastchat.client.sync import SyncChat, SyncRoom
+from fastchat.client.tokens import Token
 
 __all__ = [
     "Ack",
@@ -65,6 +66,7 @@ __all__ = [
     "Signal",
     "SyncChat",
     "SyncRoom",
+    "Token",
     "connect",
     "connect_sync",
 ]
