@@ -11,16 +11,16 @@ from typing import NamedTuple, TypeAlias
 
 from fastchat.engine.base import Engine, Fact, Record
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.limits import EXPIRE_MOST, MAX_MARKS, RETRY_MS
+from fastchat.hub.limits import EXPIRE_MOST, MAX_MARKS, MAX_SEEN, RETRY_MS
 
 MOST: Mapping[str, int] = {  # facts of a kind over all rooms: about 300 bytes each
     "role": 50_000,
     "ban": 100_000,
     "mute": 100_000,
     "room": 50_000,
-    "mark": MAX_MARKS + EXPIRE_MOST,  # `marking` lets the oldest go for a lot of new ones
+    "mark": MAX_MARKS + EXPIRE_MOST,  # `lots` lets the oldest go for a lot of new ones
     "name": 200_000,
-    "seen": 50_000,
+    "seen": MAX_SEEN + EXPIRE_MOST,
 }
 
 Then: TypeAlias = Callable[[ProtocolError | None], None]  # told None once it is kept, else why it is not

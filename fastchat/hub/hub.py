@@ -29,6 +29,7 @@ from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
 from fastchat.hub.room import Room
+from fastchat.hub.seen import LastSeen, Online, Seen, online
 from fastchat.hub.session import NOBODY, Link, Peer, Session
 from fastchat.hub.users import Users
 from fastchat.protocol.codec import Limits, gap, presence_push
@@ -87,6 +88,7 @@ class Hub:
         engine.attach(self)
         self.facts = Facts(engine)
         self.marks = Marks(self.facts)
+        self.seen = Seen(self.facts, self.users)
         self.moderation = Moderation(self.facts)
         self.refusals = Refusals(self.facts)
 
@@ -111,6 +113,7 @@ class Hub:
             depart(session, room, now)
         self.resumes.end(session, now)
         user = self.users.unseat(session)
+        self.seen.left(session, now)
         if not user.sessions:
             if self.limiting is not None:
                 self.limiting.gone(session, now)
@@ -124,6 +127,15 @@ class Hub:
         self.marks.flush(now, last=True)
         for session in list(self.sessions):
             session.bye(Code.DRAINING, "the server is going down", now, after_ms)
+        self.seen.flush(now, last=True)
+
+    def online(self, after: str = "", limit: int = 100) -> list[Online]:
+        """List who is here by their folded names, from behind the one `after`; at most MAX_LISTED."""
+        return online(self.users, after, limit)
+
+    def last_seen(self, name: str) -> LastSeen | None:
+        """Tell when a user with a token was here last; raises ProtocolError for what is no name."""
+        return self.seen.last(name, self.now)
 
     def tick(self, now: int) -> None:
         """Do what time has made due; called about ten times a second."""
@@ -134,6 +146,7 @@ class Hub:
         self.resumes.expire(now)
         self.directs.expire(now)
         self.marks.flush(now)
+        self.seen.flush(now)
         self.moderation.expire(self.users, now)
         if self.limiting is not None:
             self.limiting.tick(now)

@@ -104,7 +104,7 @@ def state(session: Session, command: State, now: int) -> None:
     if room.near:
         told = moved(room.members, session.outbox, command.state)
     if told is not None and room.shows(session):
-        room.presence.set_state(session.user, told)
+        room.presence.set_state(session.user, told, session)
         session.hub.touch(room, now)
     _acknowledge(session, command.id)
 

@@ -20,6 +20,7 @@ class Member(NamedTuple):
     state: bytes  # a msgpack map, or nil
     since: int  # server time in ms
     sessions: int  # how many of the user's are in the room
+    by: object = None  # which of them set the state
 
     def packed(self) -> bytes:
         """Encode [user, state, since]."""
@@ -80,20 +81,23 @@ class Presence:
         if self.watched and self.large:
             self._count_only()
 
-    def leave(self, user: User) -> None:
-        """Count one session of the user out."""
+    def leave(self, user: User, by: object = None) -> None:
+        """Count one session of the user out, and let go of the state if it set that."""
         old = self.members[user.key]
         if old.sessions > 1:
+            if old.by is by and old.state != NIL:
+                self._note(user.key)
+                old = old._replace(state=NIL, by=None)
             self.members[user.key] = old._replace(sessions=old.sessions - 1)
             return
         self._note(user.key)
         del self.members[user.key]
 
-    def set_state(self, user: User, state: bytes) -> None:
-        """Let the user be in this state, a msgpack map; an empty one is none."""
+    def set_state(self, user: User, state: bytes, by: object = None) -> None:
+        """Let the user be in this state, a msgpack map that one session has set; an empty one is none."""
         self._note(user.key)
         old = self.members[user.key]
-        self.members[user.key] = old._replace(state=NIL if state == b"\x80" else state)
+        self.members[user.key] = old._replace(state=NIL if state == b"\x80" else state, by=by)
 
     def _note(self, key: str) -> None:
         if not self.watched:

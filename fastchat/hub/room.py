@@ -80,7 +80,7 @@ class Room:
     def unshow(self, session: Session) -> None:
         """Count a member out, as it was counted in."""
         if self.hidden is None or session not in self.hidden:
-            self.presence.leave(session.user)
+            self.presence.leave(session.user, session)
             return
         self.hidden.remove(session)
         self.hidden = self.hidden or None

@@ -143,7 +143,7 @@ def test_marks_of_one_who_never_comes_back_give_way(monkeypatch: pytest.MonkeyPa
     assert len(stage.engine.facts()) == 10
     for number in range(100):
         marks.move(room, f"h:{number}", 7)
-    assert len(marks._moved) == 10
+    assert len(marks._lots.waiting) == 10
 
 
 def test_an_engine_that_answers_later_or_not() -> None:
@@ -174,7 +174,7 @@ def test_an_engine_that_answers_later_or_not() -> None:
     assert kept() and stage.hub.marks.get(stage.hub.rooms["lobby"], "g:ada") == 5
     stage.pass_time(1000)
     engine.answer()
-    assert kept() == {("lobby", "g:ada"): pack(["later.0", 5])} and not stage.hub.marks._moved
+    assert kept() == {("lobby", "g:ada"): pack(["later.0", 5])} and not stage.hub.marks._lots.waiting
     assert not stage.faults
 
 
