@@ -2,7 +2,8 @@
 
 It knows nothing of the server: no object of it, no order of its doings. What it demands: acknowledged is
 stored, offsets are contiguous, one order per room, no duplicate, no silent gap, nobody receives what they
-may not, every command that asks for it is answered once, and watchers know who is there.
+may not, every command that asks for it is answered once, watchers know who is there, and what is read is what
+the changes behind it make of it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from fastchat.protocol.codec import entry_of, unpack
 from fastchat.protocol.messages import (
     Block,
     Bye,
+    Change,
     Command,
     Connect,
+    Delete,
     Direct,
     DirectPush,
+    Edit,
     Error,
     Gap,
+    History,
     Join,
     Leave,
     Message,
     PresencePush,
     Publish,
     Push,
+    React,
     Result,
     SignalPush,
     State,
@@ -63,6 +69,12 @@ class Oracle:
         first = self.where.setdefault((user, data), (place, offset))
         if first != (place, offset):
             raise Broken("twice", f"{data!r} stands at {first} and {(place, offset)}")
+
+    def by(self, place: Place, offset: int, user: str) -> None:
+        """Note that somebody saw something of this user there, whatever became of it."""
+        known = self.order.get(place, {}).get(offset)
+        if known is not None and known[0] != user:
+            raise Broken("order", f"{place} {offset} is {known} and by {user}")
 
     def acknowledge(self, place: Place, offset: int, user: str, data: Any) -> None:
         """Note that the server promised to have stored this there."""
@@ -103,7 +115,8 @@ class View:
         self.waiting: dict[int, Command] = {}
         self.blocked: set[str] = set()
         self.bye: Bye | None = None
-        self.placed: dict[str, dict[int, int]] = {}  # room: id of a PUBLISH, and the offset it got
+        self.written: set[int] = set()  # ids of PUBLISHes that got a place
+        self.placed: dict[str, dict[int, int]] = {}  # room: id of what was published, and the offset it got
 
     def sent(self, command: Command) -> None:
         if command.id:
@@ -159,6 +172,7 @@ class View:
         epoch, newest = body["epoch"], body["offset"]
         self.oracle.seen[f"recovered {body['recovered']}"] += 1
         offsets = [self._entry(room, epoch, one) for one in body["messages"]]
+        check_folded(room, body["messages"])
         if body["recovered"]:
             if since is None or since[0] != epoch:
                 raise Broken("recovery", f"{room}: {since} cannot be recovered in epoch {epoch}")
@@ -178,12 +192,26 @@ class View:
 
     def _entry(self, room: str, epoch: str, entry: Any) -> int:
         what = entry_of(room, entry)
-        if isinstance(what, Message):
-            if fold(what.user) in self.blocked:
-                raise Broken("blocked", f"{self.user} got {what} out of history")
+        if isinstance(what, Message | Change):
+            self._may_see(what)
+        if isinstance(what, Change):
+            self.oracle.at((room, epoch), what.offset, what.user, named((room, epoch), what))
+        elif isinstance(what, Message) and {"edited", "deleted"} & what.opts.keys():
+            self.oracle.by((room, epoch), what.offset, what.user)
+        elif isinstance(what, Message):
             self.oracle.at((room, epoch), what.offset, what.user, what.data)
         offset: int = entry[0]
         return offset
+
+    def _may_see(self, what: Message | Change) -> None:
+        if fold(what.user) in self.blocked and not (isinstance(what, Change) and what.kind == "delete"):
+            raise Broken("blocked", f"{self.user} got {what}")
+
+    def _result_history(self, command: History, body: Mapping[str, Any]) -> None:
+        for one in body["messages"]:
+            self._entry(command.room, body["epoch"], one)
+        if command.after is None and command.before is None:
+            check_folded(command.room, body["messages"])
 
     def _result_leave(self, command: Leave, body: Mapping[str, Any]) -> None:
         member = self.rooms.get(command.room)
@@ -197,15 +225,28 @@ class View:
             return
         data = unpack(command.data)
         self.oracle.acknowledge((command.room, member.epoch), offset, self.user, data)
-        if body.get("duplicate"):
-            return
+        if not body.get("duplicate"):
+            self.written.add(command.id)
+            self._place(command, offset)
+            if not command.echo and offset > member.position:
+                member.cover(offset)
+
+    def _result_edit(self, command: Edit | Delete | React, body: Mapping[str, Any]) -> None:
+        offset, member = body["offset"], self.rooms.get(command.room)
+        if offset and member is not None:
+            kind = type(command).__name__.lower()
+            place = (command.room, member.epoch)
+            self.oracle.acknowledge(place, offset, self.user, (kind, command.offset, place, offset))
+            self._place(command, offset)
+
+    _result_delete = _result_react = _result_edit
+
+    def _place(self, command: Publish | Edit | Delete | React, offset: int) -> None:
         placed = self.placed.setdefault(command.room, {})
         for id, other in placed.items():
             if (id < command.id) != (other < offset):
-                raise Broken("sender", f"{self.user}: PUBLISH {id} got {other}, {command.id} got {offset}")
+                raise Broken("sender", f"{self.user}: {id} got {other}, {command.id} got {offset}")
         placed[command.id] = offset
-        if not command.echo and offset > member.position:
-            member.cover(offset)
 
     def _result_block(self, command: Block, body: Mapping[str, Any]) -> None:
         change = self.blocked.add if command.on else self.blocked.discard
@@ -223,13 +264,13 @@ class View:
             raise Broken("stranger", f"{self.user} is not in {room} and got {what}")
         return member
 
-    def _message(self, message: Message) -> None:
+    def _message(self, message: Message | Change) -> None:
         room = message.room
         if room.startswith("tick:") and room not in self.rooms:
             return  # put before it left, sent with the tick
         member = self._member(room, message)
-        if fold(message.user) in self.blocked and not room.startswith("tick:"):
-            raise Broken("blocked", f"{self.user} got {message}")
+        if not room.startswith("tick:"):
+            self._may_see(message)
         if not message.offset:
             return
         if message.offset <= member.position or message.offset in member.announced:
@@ -239,7 +280,10 @@ class View:
         if message.offset != member.position + 1:
             raise Broken("gap", f"{self.user} stands at {member.position} and got {message}")
         member.cover(message.offset)
-        self.oracle.at((room, member.epoch), message.offset, message.user, message.data)
+        data = message.data if isinstance(message, Message) else named((room, member.epoch), message)
+        self.oracle.at((room, member.epoch), message.offset, message.user, data)
+
+    _change = _message
 
     def _gap(self, gap: Gap) -> None:
         if gap.room.startswith("tick:") and gap.room not in self.rooms:
@@ -291,6 +335,54 @@ class View:
                 raise Broken("tail", f"{self.user} stands at {member.position} of {newest} in {room}")
 
 
+def named(place: Place, change: Change) -> Any:
+    """What is said of a change at its place: not its value, which goes when the message is deleted."""
+    return (change.kind, change.target, place, change.offset)
+
+
+def check_folded(room: str, entries: list[Any]) -> None:
+    """See that of a page that ends at the newest each message is what the changes behind it make of it."""
+    found = [entry_of(room, one) for one in entries]
+    gone = {one.target for one in found if isinstance(one, Change) and one.kind == "delete"}
+    for one in found:
+        if isinstance(one, Change) and one.kind == "edit" and one.target in gone and one.value is not None:
+            raise Broken("deleted", f"{room}: {one} still says what is deleted")
+    if any(isinstance(one, Gap) for one in found):
+        return  # what this reader may not see is folded all the same
+    for message in found:
+        if not isinstance(message, Message):
+            continue
+        changes = [one for one in found if isinstance(one, Change) and one.target == message.offset]
+        expected: dict[str, Any] = {}
+        data = message.data
+        for change in changes:
+            if change.kind != "react" and change.user != message.user:  # nobody here is a moderator
+                raise Broken("author", f"{room}: {change} is about {message}")
+            if change.kind == "react":
+                _react(expected, change)
+            elif change.kind == "edit":
+                expected["edited"], data = change.ts, change.value
+        if any(one.kind == "delete" for one in changes):
+            expected, data = {"deleted": changes[-1].ts}, None
+        got = {key: message.opts[key] for key in ("edited", "deleted", "reactions") if key in message.opts}
+        if (got, message.data) != (expected, data):
+            raise Broken("fold", f"{room}: {message} is not what {changes} make of it")
+
+
+def _react(opts: dict[str, Any], change: Change) -> None:
+    emoji, on = change.value
+    reactions = opts.setdefault("reactions", {})
+    names = reactions.setdefault(emoji, [])
+    if on:
+        names.append(change.user)
+    else:
+        names.remove(change.user)
+    if not names:
+        del reactions[emoji]
+    if not reactions:
+        del opts["reactions"]
+
+
 def check_presence(views: list[View], states: Mapping[tuple[str, str], Any]) -> None:
     """Compare what watchers believe with who is there, by what the clients themselves know."""
     for view in views:
@@ -306,7 +398,7 @@ def check_presence(views: list[View], states: Mapping[tuple[str, str], Any]) -> 
 def check_store(oracle: Oracle, view: View, room: str, body: Mapping[str, Any]) -> None:
     """Compare everything an auditor reads of a room with what was acknowledged and seen."""
     place = (room, body["epoch"])
-    stored = {one[0]: one[3] for one in body["messages"]}
+    stored = {one[0]: None if "edited" in one[4] else one[3] for one in body["messages"]}
     for offset, data in oracle.acknowledged.get(place, {}).items():
         if offset not in stored and offset > body["offset"] - len(stored):
             raise Broken("store", f"{place} {offset} was acknowledged and is not there")

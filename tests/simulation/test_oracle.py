@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from fastchat.engine import changes, memory
 from fastchat.engine.memory import MemoryEngine
 from fastchat.hub import joining, people, publishing
-from fastchat.protocol.messages import Bye, Gap, Message, PresencePush, Push, Result
+from fastchat.protocol.messages import Bye, Change, Gap, Message, PresencePush, Push, Result
 from tests.engine.later import LaterEngine
 from tests.simulation.oracle import Broken
 from tests.simulation.world import Line, World
@@ -150,6 +151,21 @@ def no_keys(world: World, patch: Patch) -> None:
     patch.setattr(type(world.engine._keys), "get", lambda *_: None)
 
 
+def never_folded(world: World, patch: Patch) -> None:
+    patch.setattr(MemoryEngine, "_replace", lambda *_: None)
+
+
+def anybody_edits(world: World, patch: Patch) -> None:
+    right = changes.fold
+
+    def wrong(message: Any, kind: str, target: int, value: bytes, user: str, author: str, *rest: Any) -> Any:
+        if message is not None:
+            message = message._replace(author=author)
+        return right(message, kind, target, value, user, author, *rest)
+
+    patch.setattr(memory, "fold", wrong)
+
+
 def wrong_user(world: World, patch: Patch) -> None:
     online = people._online
 
@@ -215,10 +231,14 @@ FAULTS: list[tuple[str, Callable[[World, Patch], None], set[str]]] = [
     ("recovery lacks the first", tampered_page(lambda page: page._replace(entries=page.entries[1:])),
      {"recovery", "store"}),
     ("recovery lacks the last", tampered_page(lambda page: page._replace(entries=page.entries[:-1])),
-     {"recovery", "gap"}),
+     {"recovery", "gap", "fold"}),
     ("recovery is only claimed", other_epoch, {"recovery"}),
     ("blocks are ignored", no_blocks, {"blocked"}),
     ("keys are forgotten", no_keys, {"twice"}),
+    ("a change is lost", tampering(Change, without, 0.2), {"gap", "tail"}),
+    ("a change comes twice", tampering(Change, twice, 0.2), {"duplicate"}),
+    ("changes are not folded", never_folded, {"fold"}),
+    ("anybody may edit", anybody_edits, {"author"}),
     ("a direct message goes astray", wrong_user, {"misdirected"}),
     ("an encoder fails", encoder_fails, {"internal"}),
 ]  # fmt: skip
@@ -233,6 +253,14 @@ def test_a_planted_fault_is_caught(
     with pytest.raises(Broken) as caught:
         world.run(STEPS)
     assert caught.value.kind in kinds
+
+
+def test_edits_that_outlive_their_message_are_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(memory, "edit_head", lambda target: b"none begins so")
+    world = World(7, 3, rooms=1)  # so few that somebody deletes what they have edited
+    with pytest.raises(Broken) as caught:
+        world.run(STEPS)
+    assert caught.value.kind == "deleted"
 
 
 def test_a_senders_order_that_is_not_kept_is_caught(monkeypatch: Patch) -> None:

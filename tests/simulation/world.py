@@ -17,7 +17,9 @@ from fastchat.protocol.messages import (
     Block,
     Command,
     Connect,
+    Delete,
     Direct,
+    Edit,
     History,
     Join,
     Leave,
@@ -25,6 +27,7 @@ from fastchat.protocol.messages import (
     Presence,
     Publish,
     Push,
+    React,
     Result,
     Signal,
     State,
@@ -187,6 +190,7 @@ class Person:
         self.secret: str | None = None
         self.positions: dict[str, tuple[str, int]] = {}
         self.states: dict[str, Any] = {}
+        self.own: dict[str, int] = {}  # what it goes on changing in each room
         self.keyed: list[tuple[str, str, bytes]] = []  # room, key, data: may be sent again
         self.ids = 0
 
@@ -214,6 +218,7 @@ class Person:
             return
         if not line.session.connected and not line.view.user:
             return  # the engine has not answered
+        line.session.user.id = line.session.user.id or f"g:{self.name}"
         action = world.chance.choices(ACTIONS, WEIGHTS)[0]
         action(self, line)
 
@@ -267,6 +272,23 @@ def publish_again(person: Person, line: Line) -> None:
     if person.keyed:
         room, key, data = person.world.chance.choice(person.keyed[-5:])
         person.say(Publish, room, data, key=key)
+
+
+def change(person: Person, line: Line) -> None:
+    """Edit, delete or react to something near the end of a room, there or not, one's own or not."""
+    world, chance = person.world, person.world.chance
+    room = person.own_room(line)
+    newest = line.view.rooms[room].position if room in line.view.rooms else 0
+    own = person.own.get(room, 0)
+    target = own if own and chance.random() < 0.7 else max(newest + chance.randint(-9, 1), 0)
+    make, given = chance.choice((
+        (Edit, (pack(f"{person.name}~{world.number()}"),)), (Delete, ()),
+        (React, (chance.choice(("+1", "heart")), True)), (React, ("+1", False)),
+    ))  # fmt: skip
+    person.say(make, room, target, *given, quietly=chance.random() < 0.2)
+    if target != own or make is Delete:
+        mine = [offset for id, offset in line.view.placed.get(room, {}).items() if id in line.view.written]
+        person.own[room] = max(mine, default=0)
 
 
 def join(person: Person, line: Line) -> None:
@@ -341,6 +363,6 @@ def replace(person: Person, line: Line) -> None:
 
 
 ACTIONS: tuple[Callable[[Person, Line], None], ...] = (
-    publish, publish_again, join, leave, talk, block, state, ask, stall, read, die, replace,
+    publish, publish_again, change, join, leave, talk, block, state, ask, stall, read, die, replace,
 )  # fmt: skip
-WEIGHTS = (40, 5, 14, 4, 6, 2, 5, 5, 2, 4, 2, 2)
+WEIGHTS = (40, 5, 12, 14, 4, 6, 2, 5, 5, 2, 4, 2, 2)
