@@ -19,7 +19,7 @@ from fastchat.admission import Admission
 from fastchat.broadcast import Broadcaster
 from fastchat.config import Config
 from fastchat.engine.base import Engine
-from fastchat.engine.choice import OpenEngine, open_engine
+from fastchat.engine.choice import ChosenEngine
 from fastchat.errors import ConfigError
 from fastchat.holdback import HoldBack
 from fastchat.hub import Hub
@@ -77,7 +77,7 @@ class Server:
     def __init__(self, config: Config, *, engine: Engine | None = None, echo: bool = False) -> None:
         """`echo` is for the Autobahn suite alone: `/ws` sends messages back and knows no rooms."""
         self._config = config
-        self._store = OpenEngine(engine) if engine is not None else None
+        self._store = ChosenEngine(engine)
         self._echo = echo
         self._listeners: list[asyncio.AbstractServer] = []
         self._secure: list[SecureListener] = []
@@ -97,8 +97,7 @@ class Server:
         """Listen. Raises ConfigError, with what to do, where that cannot work; nothing is left open then."""
         if not self._config.host and self._config.unix is None:
             raise ConfigError("nowhere to listen: give a host, a Unix socket or both.")
-        if self._store is None:
-            self._store = await open_engine(self._config)
+        await self._store.open(self._config)
         try:
             self._build(self._store.engine)
         except BaseException:
@@ -224,6 +223,7 @@ class Server:
             wiring.draining = True
             LOG.info("draining %d sessions", wiring.sessions)
             self._stop_listening()
+            await self._store.settle(self._config.drain_seconds)  # what was published is heard before BYE
             for connection in list(wiring.connections):
                 connection.leave()
             self.hub.drain(wiring.now(), RECONNECT_MS)
@@ -250,8 +250,7 @@ class Server:
         if self._tick is not None:
             self._tick.cancel()
         self._flusher.stop()
-        if self._store is not None:
-            await self._store.close()
+        await self._store.close()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -1,4 +1,4 @@
-"""Make the engine that the settings name, and close it.
+"""Open the engine that the settings name, and close it.
 
 Invariant: whoever has a store holds the lock of its folder until it is closed.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 from fastchat.config import Config
@@ -20,46 +19,57 @@ from fastchat.engine.sqlite import Post, SqliteEngine
 from fastchat.engine.store import Store
 
 
-class OpenEngine:
-    """An engine and what closes it."""
+class ChosenEngine:
+    """The engine that was given or, once it is opened, the one that the settings name."""
 
-    def __init__(self, engine: Engine, close: Callable[[], None] = lambda: None) -> None:
-        self.engine = engine
-        self._close: Callable[[], None] | None = close
+    def __init__(self, engine: Engine | None) -> None:
+        self._engine = engine
+        self._lock: Lock | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, once it is opened."""
+        assert self._engine is not None
+        return self._engine
+
+    async def open(self, config: Config) -> None:
+        """Open it; it answers on the running loop.
+
+        Raises ConfigError: the folder is in use, cannot be made, or holds what this fastchat cannot read.
+        """
+        if self._engine is not None:
+            return
+        memory = MemoryEngine(config, fresh())
+        if config.engine != "sqlite":
+            self._engine = memory
+            return
+        post = asyncio.get_running_loop().call_soon_threadsafe
+        await asyncio.to_thread(self._open_store, config, memory, post)
+
+    def _open_store(self, config: Config, memory: MemoryEngine, post: Post) -> None:
+        lock = Lock(Path(config.data))
+        try:
+            engine = SqliteEngine(config, memory, Store(lock.folder / FILE, config, boot_id(), fresh), post)
+            engine.start()
+        except BaseException:
+            lock.release()
+            raise
+        self._engine, self._lock = engine, lock
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until all that was asked so far is told, `seconds` at most."""
+        if isinstance(self._engine, SqliteEngine):
+            settled = asyncio.get_running_loop().create_future()
+            self._engine.after(lambda: None if settled.done() else settled.set_result(None))
+            await asyncio.wait((settled,), timeout=seconds)
 
     async def close(self) -> None:
-        """Store what waits, tell it, close; once."""
-        close, self._close = self._close, None
-        if close is not None:
-            await asyncio.to_thread(close)
-
-
-async def open_engine(config: Config) -> OpenEngine:
-    """Open the engine of these settings, which answers on the running loop.
-
-    Raises ConfigError: the folder is in use, cannot be made, or holds what this fastchat cannot read.
-    """
-    memory = MemoryEngine(config, fresh())
-    if config.engine != "sqlite":
-        return OpenEngine(memory)
-    post = asyncio.get_running_loop().call_soon_threadsafe
-    return await asyncio.to_thread(_open_store, config, memory, post)
-
-
-def _open_store(config: Config, memory: MemoryEngine, post: Post) -> OpenEngine:
-    lock = Lock(Path(config.data))
-    try:
-        engine = SqliteEngine(config, memory, Store(lock.folder / FILE, config, boot_id(), fresh), post)
-        engine.start()
-    except BaseException:
-        lock.release()
-        raise
-
-    def close() -> None:
-        engine.close()
-        lock.release()
-
-    return OpenEngine(engine, close)
+        """Store what waits, tell it, close; once, and only what was opened here."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            assert isinstance(self._engine, SqliteEngine)
+            await asyncio.to_thread(self._engine.close)
+            lock.release()
 
 
 def fresh() -> str:
