@@ -23,10 +23,11 @@ from fastchat.engine.choice import ChosenEngine
 from fastchat.errors import ConfigError
 from fastchat.holdback import HoldBack
 from fastchat.hub import Hub
+from fastchat.identity.keys import verifier
 from fastchat.meter import Meter
 from fastchat.protocol.codec import Limits
 from fastchat.protocol.jsonwire import to_json
-from fastchat.transports.caps import Caps, Networks, connection_cap, raise_descriptor_limit
+from fastchat.transports.caps import Caps, Networks, most_connections
 from fastchat.transports.clock import Clock
 from fastchat.transports.collector import Collector
 from fastchat.transports.deadlines import Deadlines
@@ -46,7 +47,6 @@ SLICE = 500  # deadlines met in one loop iteration: some milliseconds of work
 # connections asyncio accepts in one iteration: it takes the backlog for that number, and out of descriptors
 # it tries, fails and logs as often
 ACCEPTS = 64
-FEW_CONNECTIONS = 512  # a cap below it that nobody asked for is worth a warning
 RECONNECT_MS = 1000  # after a drain: the next server wants a moment to start
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,25 +60,20 @@ def _report(what: str, fault: Exception) -> None:
     LOG.error("%s failed with %s\n%s", what, type(fault).__name__, trace)
 
 
-def _most_connections(configured: int) -> int:
-    """The cap on connections; say so where the limit of open files leaves fewer than anybody expects."""
-    descriptors = raise_descriptor_limit()
-    most = connection_cap(configured, descriptors)
-    if most < (configured or FEW_CONNECTIONS):
-        LOG.warning(
-            "the limit of %d open files leaves room for %d connections (ulimit -n)", descriptors, most
-        )
-    return most
-
-
 class Server:
     """A chat server: `await start()`, then `await drain()`; or `await run()`, which waits for a signal."""
 
-    def __init__(self, config: Config, *, engine: Engine | None = None, echo: bool = False) -> None:
-        """`echo` is for the Autobahn suite alone: `/ws` sends messages back and knows no rooms."""
+    def __init__(
+        self, config: Config, *, engine: Engine | None = None, echo: bool = False, token_secret: str = ""
+    ) -> None:
+        """`token_secret` is for HS256, where no file of `token_keys` has it.
+
+        `echo` is for the Autobahn suite alone: `/ws` sends messages back and knows no rooms.
+        """
         self._config = config
         self._store = ChosenEngine(engine)
         self._echo = echo
+        self._verifier = verifier(config, token_secret)
         self._listeners: list[asyncio.AbstractServer] = []
         self._secure: list[SecureListener] = []
         self._unix: UnixListener | None = None
@@ -137,6 +132,7 @@ class Server:
             node,
             clock=time.monotonic,
             report=_report,
+            verifier=self._verifier,
             admission=Admission(config.admission, config.connect_utilisation, config.publish_utilisation),
         )
         self._site = HttpSite(
@@ -151,7 +147,7 @@ class Server:
             broadcaster=self.broadcaster,
             deadlines=Deadlines(now, TICK_SECONDS),
             caps=Caps(
-                _most_connections(config.max_connections),
+                most_connections(config.max_connections),
                 config.connections_per_address,
                 config.exempt_addresses,
             ),

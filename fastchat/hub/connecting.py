@@ -5,7 +5,8 @@ Invariant: a refused CONNECT changes nothing, the connection can try again; a na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.engine.base import Page
@@ -14,9 +15,12 @@ from fastchat.hub.joining import abandon, admit, body, enter, query
 from fastchat.hub.limiting import TEXT as RATE_TEXT
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_connect
+from fastchat.hub.proving import prove, same, token_name
 from fastchat.hub.reading import Reading, read
 from fastchat.hub.refusing import TEXT
-from fastchat.hub.users import NO_BLOCKS
+from fastchat.hub.users import NO_BLOCKS, User
+from fastchat.identity.base import GUEST, GUEST_ID, Identity, Role
+from fastchat.identity.names import looks
 from fastchat.protocol.codec import OPS, connect_result, pack
 from fastchat.protocol.messages import VERSION, Connect
 from fastchat.protocol.names import fold, room_name, user_name
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 FEATURES = sorted(op.name.lower() for op in OPS.values())  # what this server does: the rest gets ERROR 301
 NO_RATE = {"rate": 0, "burst": 0}  # where there are no limits
+GUEST_BITS = 64  # of a guest's id: no two alike
 
 
 class _Claim(NamedTuple):
@@ -35,6 +40,9 @@ class _Claim(NamedTuple):
     name: str
     old: Session | None  # the living session from which the name is taken over
     blocks: frozenset[str]
+    identity: Identity  # that was shown now
+    before: Identity | None = None  # of the session whose secret counted
+    grants: Mapping[str, Role] | None = None
     shown: str | None = None  # the secret that counted
 
 
@@ -68,24 +76,26 @@ def connect(session: Session, command: Connect, now: int) -> None:
         session.error(command.id, ProtocolError(Code.OVERLOADED, TEXT, retry_ms=retry_ms))
         session.bye(Code.OVERLOADED, TEXT, now, retry_ms)
         return
-    if command.token is not None:
-        raise ProtocolError(Code.TOKEN_INVALID, "this server takes no tokens")
     claim = _claim(session, command, now)
+    bearer = _bearer(session, claim)
     if hub.moderation.rules:
         try:
-            may_connect(hub.moderation, fold(claim.name), session.identity, session.peer, now)
+            may_connect(hub.moderation, fold(claim.name), bearer, session.peer, now)
         except ProtocolError as refusal:
             session.error(command.id, refusal)
             session.bye(refusal.code, refusal.text, now)
             return
+    _settle(session, claim)
     if claim.old is not None:
         hub.resumes.revoke(claim.old)
         claim.old.bye(Code.REPLACED, "your name was taken over with your secret", now)
     elif claim.shown is not None:
         hub.resumes.forget(claim.shown)
+    session.identity, session.grants = bearer, claim.grants
     user = hub.users.seat(session, claim.name)
     if hub.limiting is not None:
         hub.limiting.come(session)
+    hub.expiry.add(session)
     hub.blocks.add(user, claim.blocks)
     secret = hub.resumes.issue(session, claim.shown)
     session.become(Phase.CONNECTING)
@@ -98,25 +108,67 @@ def _returns(session: Session, command: Connect) -> bool:
 
 
 def _claim(session: Session, command: Connect, now: int) -> _Claim:
+    """Find out who the CONNECT is of; raises ProtocolError, and nothing has changed."""
     hub = session.hub
+    identity = prove(session, command.token, now)
     wanted = None if command.name is None else _checked(command.name)
     key = None if wanted is None else fold(wanted)
-    blocks = NO_BLOCKS
-    shown: str | None = None
+    if not identity.guest:
+        named = token_name(identity)
+        if key not in (None, fold(named)):
+            raise ProtocolError(Code.NAME_TAKEN, "your token has another name", field="name")
+        wanted, key = named, fold(named)
+    claim = _Claim(wanted or "", None, NO_BLOCKS, identity)
     if command.resume is not None:
         old = hub.resumes.living(command.resume, session)
+        if old is not None and key in (None, old.user.key) and same(old.identity, identity):
+            name = wanted or old.user.name
+            _check_free(session, name, identity, old.user)
+            return _Claim(name, old, old.user.blocks, identity, old.identity, old.grants, command.resume)
         ended = hub.resumes.ended(command.resume, now)
-        if old is not None and key in (None, old.user.key):
-            return _Claim(wanted or old.user.name, old, old.user.blocks, command.resume)
-        if ended is not None and key in (None, fold(ended.name)):
-            blocks, shown = ended.blocks, command.resume
-            if wanted is None and hub.users.get(fold(ended.name)) is None:
+        if ended is not None and key in (None, fold(ended.name)) and same(ended.identity, identity):
+            if wanted is None and hub.users.alike(ended.name) is None:
                 wanted = ended.name
+            claim = _Claim(
+                wanted or "", None, ended.blocks, identity, ended.identity, ended.grants, command.resume
+            )
     if wanted is None:
-        return _Claim(hub.users.guest(hub.random), None, blocks, shown)
-    if hub.users.get(fold(wanted)) is not None:
+        return claim._replace(name=hub.users.guest(hub.random))
+    _check_free(session, wanted, identity, None)
+    return claim
+
+
+def _check_free(session: Session, name: str, identity: Identity, old: User | None) -> None:
+    """Raise ProtocolError NAME_TAKEN where others bear the name or one like it; `old` is about to go."""
+    users = session.hub.users
+    user = users.get(fold(name))
+    if user is not None and user is not old and (identity.guest or user.id != identity.id):
         raise ProtocolError(Code.NAME_TAKEN, "somebody here has this name", field="name")
-    return _Claim(wanted, None, blocks, shown)
+    if users.alike(name, user) is not None:
+        raise ProtocolError(Code.NAME_TAKEN, "somebody here has a name that looks like it", field="name")
+    if not looks(name):
+        raise ProtocolError(Code.NAME_TAKEN, "nothing of this name is to be seen", field="name")
+
+
+def _settle(session: Session, claim: _Claim) -> None:
+    """Take what the claim needs: its name, and its token where that counts once; raises ProtocolError."""
+    hub, identity = session.hub, claim.identity
+    if hub.owners.taken(claim.name, identity):
+        raise ProtocolError(Code.NAME_TAKEN, "this name, or one like it, is somebody else's", field="name")
+    if identity.guest:
+        return
+    hub.owners.claim(identity, claim.name)
+    if claim.before is None or claim.before.once != identity.once:  # else it is the same coming back
+        hub.once.use(identity)
+
+
+def _bearer(session: Session, claim: _Claim) -> Identity:
+    """Return who the session is from now on; a guest who comes back is who they were."""
+    if not claim.identity.guest:
+        return claim.identity
+    if claim.before is not None:
+        return claim.before
+    return replace(GUEST, id=f"{GUEST_ID}{session.hub.random.getrandbits(GUEST_BITS):016x}")
 
 
 def _checked(name: str) -> str:
@@ -192,7 +244,8 @@ def _give_up(session: Session, entry: _Entry, refusal: ProtocolError, now: int) 
 def _about(session: Session, command: Connect, secret: str, now: int) -> dict[str, object]:
     hub = session.hub
     config = hub.config
-    return {
+    expires = session.identity.expires
+    return ({"expires": expires} if expires else {}) | {
         "version": min(command.version, VERSION),
         "user": session.user.name,
         "session": secret,

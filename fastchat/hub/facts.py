@@ -21,6 +21,7 @@ MOST: Mapping[str, int] = {  # facts of a kind over all rooms: about 300 bytes e
     "mark": MAX_MARKS + EXPIRE_MOST,  # `lots` lets the oldest go for a lot of new ones
     "name": 200_000,
     "seen": MAX_SEEN + EXPIRE_MOST,
+    "jti": 100_000,
 }
 
 Then: TypeAlias = Callable[[ProtocolError | None], None]  # told None once it is kept, else why it is not

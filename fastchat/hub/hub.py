@@ -18,12 +18,15 @@ from fastchat.engine.keys import Keys
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import publishing
 from fastchat.hub.blocks import Blocks
+from fastchat.hub.expiry import Expiry
 from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
 from fastchat.hub.limiting import Limiting
 from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.marking import Marks
 from fastchat.hub.moderation import Moderation
+from fastchat.hub.once import Once
+from fastchat.hub.owners import Owners
 from fastchat.hub.reading import INTERNAL, Reading
 from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
@@ -38,6 +41,8 @@ from fastchat.protocol.session import Phase
 if TYPE_CHECKING:
     from random import Random
 
+    from fastchat.identity.tokens import Verifier
+
 DIRECT_SHARE = 8  # the part of `idempotency_bytes` that keys of DIRECT may take, besides the engine's
 
 
@@ -48,7 +53,8 @@ class Hub:
     the broadcaster was given, in seconds. `random` makes secrets: outside of tests it is a SystemRandom.
     `report` is told what went wrong inside: what was being done and the exception, whose text may hold what
     users wrote, so only its type and traceback are for the log.
-    `admission` counts what is published and says what is too much; without it nothing is.
+    `admission` counts what is published and says what is too much; without it nothing is. `verifier` checks
+    tokens; without it there are none.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Hub:
         clock: Callable[[], float],
         report: Callable[[str, Exception], None],
         admission: Admission | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -71,6 +78,7 @@ class Hub:
         self.clock = clock
         self.report = report
         self.admission = admission or Admission(False)
+        self.verifier = verifier
         self.refusal = Refusal()
         self.limiting = Limiting(config) if config.rate_limits else None
         self.limits = Limits(config.max_depth, config.max_elements)
@@ -82,6 +90,7 @@ class Hub:
         self.rooms: dict[str, Room] = {}
         self.blocks = Blocks()
         self.resumes = Resumes(random)
+        self.expiry = Expiry()
         share = config.idempotency_bytes // DIRECT_SHARE
         self.directs: Keys[tuple[int, int]] = Keys(config.idempotency_seconds, share)
         self._changed: dict[Room, int] = {}  # rooms whose watchers are to be told, and when
@@ -91,6 +100,8 @@ class Hub:
         self.seen = Seen(self.facts, self.users)
         self.moderation = Moderation(self.facts)
         self.refusals = Refusals(self.facts)
+        self.owners = Owners(self.facts)
+        self.once = Once(self.facts)
 
     # connections
 
@@ -112,6 +123,7 @@ class Hub:
         for room in list(session.rooms.values()):
             depart(session, room, now)
         self.resumes.end(session, now)
+        self.expiry.remove(session)
         user = self.users.unseat(session)
         self.seen.left(session, now)
         if not user.sessions:
@@ -143,6 +155,9 @@ class Hub:
         for room in [room for room, due in self._changed.items() if due <= now]:
             del self._changed[room]
             self._tell(room)
+        for session in self.expiry.due(now):
+            session.bye(Code.TOKEN_EXPIRED, "your token has expired", now)
+        self.once.expire(now)
         self.resumes.expire(now)
         self.directs.expire(now)
         self.marks.flush(now)

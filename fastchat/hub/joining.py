@@ -13,6 +13,7 @@ from fastchat.engine.base import Page, Query
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_enter
+from fastchat.hub.proving import check_allowed, grant
 from fastchat.hub.reading import Reading, check_room, members, messages, read, refuse
 from fastchat.hub.room import Room
 from fastchat.protocol.codec import EMPTY, join_body, result_raw
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def join(session: Session, command: Join, now: int) -> None:
     """Answer JOIN (PROTOCOL, "Commands"); who is a member already gets a fresh result and stays one."""
     check_room(session)
+    if command.token is not None:
+        grant(session, command.room, command.token, now)
     admit(session, command.room)
     question = query(session, command.room, command.since, command.history)
     read(Reading(session, command, _answer, _give_up), (question,), now)
@@ -37,6 +40,7 @@ def query(session: Session, name: str, since: Position | None, history: int) -> 
 
 def admit(session: Session, name: str) -> Room:
     """Let the session wait for its place in a room; raises ProtocolError."""
+    check_allowed(session, name)
     hub = session.hub
     room = session.rooms.get(name)
     waiting = session.entering

@@ -6,6 +6,7 @@ MAX_RESULT = 1024 * 1024  # bytes: no frame from the server is longer (PROTOCOL,
 RESULT_ROOM = 1024  # bytes of MAX_RESULT left for all that stands around messages or members
 MAX_ALL_ROOMS = 100_000  # rooms at a time: about 2 KB each; one address (256 connections) makes 25,600
 MAX_BLOCKS = 256  # users one user may block: the index has an entry for each
+MAX_GRANTS = 256  # rooms that join tokens may open to one session: about 100 bytes each
 MAX_STATE = 1024  # bytes of a presence state: typing, away, a position
 MAX_LISTED = 1000  # members one PRESENCE result lists
 MAX_RESUMES = 10_000  # secrets of ended sessions that still count: about 400 bytes each

@@ -12,10 +12,12 @@ and at most MAX_RESUMES secrets of ended sessions are remembered, RESUME_MS each
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.hub.limits import EXPIRE_MOST, MAX_RESUMES, RESUME_MS
+from fastchat.identity.base import Identity, Role
 
 if TYPE_CHECKING:
     from random import Random
@@ -31,6 +33,8 @@ class Ended(NamedTuple):
     name: str
     blocks: frozenset[str]
     due: int  # server time, ms
+    identity: Identity
+    grants: Mapping[str, Role] | None
     secrets: tuple[bytes, ...]  # digests of those that lead here: the first to be used is the last
 
 
@@ -99,7 +103,8 @@ class Resumes:
             return
         self.revoke(session)
         secrets = (session.secret, session.former) if session.former else (session.secret,)
-        ended = Ended(session.user.name, session.user.blocks, now + RESUME_MS, secrets)
+        user = session.user
+        ended = Ended(user.name, user.blocks, now + RESUME_MS, session.identity, session.grants, secrets)
         for key in secrets:  # nobody can tell which of them the client knows
             if len(self._ended) >= MAX_RESUMES:
                 self._ended.popitem(last=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from fastchat.identity.base import Role
+from fastchat.identity.base import Identity, Role
+from fastchat.identity.patterns import matches
 
 if TYPE_CHECKING:
     from fastchat.hub.hub import Hub
@@ -26,12 +26,11 @@ def role_of(session: Session, room: str) -> Role:
 
 
 def proved(session: Session, room: str) -> Role:
-    """Return the role that the session's token alone gives it."""
-    identity = session.identity
-    if not identity.roles:
-        return identity.role
-    given = (role for pattern, role in identity.roles.items() if fnmatchcase(room, pattern))
-    return max(given, default=identity.role)
+    """Return the role that the session's own token, or a join token, gives it."""
+    role = role_in(session.identity, room)
+    if session.grants is None:
+        return role
+    return max(role, session.grants.get(room, Role.GUEST))
 
 
 def role_of_key(hub: Hub, key: str, room: str) -> Role:
@@ -47,3 +46,11 @@ def role_of_key(hub: Hub, key: str, room: str) -> Role:
         if op.user == key
     ]
     return max(found, default=Role.GUEST)
+
+
+def role_in(identity: Identity, room: str) -> Role:
+    """Return the role that an identity has in a room: the highest of the patterns that stand for it."""
+    if not identity.roles:
+        return identity.role
+    found = (role for pattern, role in identity.roles.items() if matches(pattern, room))
+    return max(found, default=identity.role)

@@ -6,6 +6,7 @@ raises nothing; after BYE it says nothing more and is in no room.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ from fastchat.hub.commands import TABLES
 from fastchat.hub.limits import MAX_HELD, RETRY_MS
 from fastchat.hub.reading import INTERNAL
 from fastchat.hub.users import User
-from fastchat.identity.base import GUEST
+from fastchat.identity.base import GUEST, Role
 from fastchat.protocol.codec import bye, decode_command, error, ping_push
 from fastchat.protocol.messages import Command, Connect
 from fastchat.protocol.rules import EARLY_FRAME
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fastchat.hub.room import Room
 
 NOBODY = User("", "")  # of a session before CONNECT
+TOKEN_REFUSED = (Code.TOKEN_EXPIRED, Code.TOKEN_INVALID)  # what costs more to look at than to send
 
 
 class Link(Protocol):
@@ -54,7 +56,7 @@ class Session:
 
     __slots__ = (
         "hub", "link", "outbox", "peer", "user", "identity", "rooms", "entering", "secret", "former", "phase",
-        "handlers", "strikes", "held",
+        "handlers", "strikes", "held", "grants",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, link: Link, outbox: Outbox, peer: Peer) -> None:
@@ -71,6 +73,7 @@ class Session:
         self.phase = Phase.NEW
         self.handlers = TABLES[Phase.NEW]
         self.strikes = 0
+        self.grants: Mapping[str, Role] | None = None  # rooms that join tokens opened, and the role there
         self.held: list[bytes] | None = None  # what came while CONNECT was being answered
 
     @property
@@ -144,10 +147,12 @@ class Session:
         self.error(refusal.id if command is None else command.id, refusal)
         if self.hub.limiting is not None and not refusal.code.temporary and self.user is not NOBODY:
             self.hub.limiting.mistake(self, now)
-        if command is None and refusal.code is Code.MALFORMED:
+        malformed = command is None and refusal.code is Code.MALFORMED
+        if malformed or (self.user is NOBODY and refusal.code in TOKEN_REFUSED):
             self.strikes += 1
             if struck_out(self.strikes):
-                self.bye(Code.MALFORMED, "too many malformed frames", now)
+                what = "malformed frames" if malformed else "tokens that were refused"
+                self.bye(refusal.code, f"too many {what}", now)
 
     def _failed(self, command: Command | None, fault: Exception) -> None:
         self.hub.report("a command" if command is None else type(command).__name__, fault)

@@ -1,6 +1,6 @@
 """Who is here: users by the key under which their names are unique.
 
-Invariant: a user is registered exactly as long as at least one session of theirs lives.
+Invariant: a user is registered exactly as long as a session of theirs lives, and no two look alike.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fastchat.identity.names import looks
 from fastchat.protocol.codec import pack
 from fastchat.protocol.names import fold
 
@@ -39,10 +40,11 @@ class User:
 class Users:
     """All users with a living session."""
 
-    __slots__ = ("_users",)
+    __slots__ = ("_users", "_looks")
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
+        self._looks: dict[str, User] = {}  # by what their names look like, where that is not the key
 
     def __len__(self) -> int:
         return len(self._users)
@@ -54,13 +56,25 @@ class Users:
         """Return the user whose name folds to this key."""
         return self._users.get(key)
 
+    def alike(self, name: str, but: User | None = None) -> User | None:
+        """Return a user whose name looks like this one, in whatever case; not this one."""
+        for look in looks(name):
+            for user in (self._users.get(look), self._looks.get(look)):
+                if user is not None and user is not but:
+                    return user
+        return None
+
     def seat(self, session: Session, name: str) -> User:
         """Let the session bear a name that is free, or its own user's."""
         key = fold(name)
         user = self._users.get(key)
         if user is None:
             user = User(name, key)
+            user.id = session.identity.id
             self._users[user.key] = user
+            for look in looks(name):
+                if look != key:
+                    self._looks.setdefault(look, user)
         user.sessions = (*user.sessions, session)
         session.user = user
         return user
@@ -71,11 +85,14 @@ class Users:
         user.sessions = tuple(one for one in user.sessions if one is not session)
         if not user.sessions:
             del self._users[user.key]
+            for look in looks(user.name):
+                if self._looks.get(look) is user:
+                    del self._looks[look]
         return user
 
     def guest(self, random: Random) -> str:
         """Make up a name that is free."""
         while True:
             name = f"guest-{random.getrandbits(32):08x}"
-            if name not in self._users:
+            if self.alike(name) is None:
                 return name

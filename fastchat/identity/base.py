@@ -18,8 +18,8 @@ class Role(IntEnum):
 
 
 NO_ROLES: Mapping[str, Role] = MappingProxyType({})  # shared: one of its own would cost each session 64 bytes
-TOKEN = "t:"  # what the id of somebody with a token begins with
-NOBODY = "g:"  # ... and that of a guest
+TOKEN_ID = "t:"  # what the id of somebody with a token begins with
+GUEST_ID = "g:"  # ... and that of a guest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Identity:
     @property
     def guest(self) -> bool:
         """Whether no token has shown who it is."""
-        return not self.id.startswith(TOKEN)
+        return not self.id.startswith(TOKEN_ID)
 
     @property
     def sub(self) -> str:
         """The token's `sub`; of a guest the random number."""
-        return self.id[len(TOKEN) :]
+        return self.id[len(TOKEN_ID) :]
 
 
 GUEST = Identity("")  # of a session before CONNECT

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWS, PyJWTError
 
 from fastchat.errors import Code, ProtocolError
-from fastchat.identity.base import NO_ROLES, TOKEN, Identity, Role
+from fastchat.identity.base import NO_ROLES, TOKEN_ID, Identity, Role
 from fastchat.identity.patterns import PATTERN
 from fastchat.protocol.names import user_name
 
@@ -87,7 +87,7 @@ class Verifier:
         rate, burst = _limits(claims)
         jti = _text(claims, "jti")
         return Identity(
-            TOKEN + (_text(claims, "sub") or _invalid("the token has no sub")),
+            TOKEN_ID + (_text(claims, "sub") or _invalid("the token has no sub")),
             _role(claims.get("role", "member")),
             _roles(claims),
             _rooms(claims),

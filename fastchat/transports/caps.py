@@ -7,6 +7,7 @@ a word, so the cap stays below it by a reserve for files, listeners and refusals
 from __future__ import annotations
 
 import ipaddress
+import logging
 import resource
 from collections.abc import Iterable
 
@@ -15,6 +16,9 @@ from fastchat.hub.addresses import network_of
 # descriptors for listeners, logs and stores, for refusals that wait to be read, and for what the loop accepts
 # before anybody can look at it
 RESERVE = 256
+FEW_CONNECTIONS = 512  # a cap below it that nobody asked for is worth a warning
+
+LOG = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,6 +39,17 @@ def connection_cap(configured: int, descriptors: int) -> int:
     """The most connections to hold: what was asked for, as far as descriptors allow."""
     room = max(1, descriptors - RESERVE) if descriptors != resource.RLIM_INFINITY else configured or 1_000_000
     return min(configured, room) if configured else room
+
+
+def most_connections(configured: int) -> int:
+    """The cap on connections; say so where the limit of open files leaves fewer than anybody expects."""
+    descriptors = raise_descriptor_limit()
+    most = connection_cap(configured, descriptors)
+    if most < (configured or FEW_CONNECTIONS):
+        LOG.warning(
+            "the limit of %d open files leaves room for %d connections (ulimit -n)", descriptors, most
+        )
+    return most
 
 
 class Networks:

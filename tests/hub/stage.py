@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 from fastchat.broadcast import Broadcaster, Wire
-from fastchat.config import Config, RoomOptions
+from fastchat.config import Config, Guests, RoomOptions
 from fastchat.engine.base import Engine
 from fastchat.engine.memory import MemoryEngine
 from fastchat.hub import Hub, Peer, Session
+from fastchat.identity.tokens import Verifier
 from fastchat.protocol import codec, jsonwire
 from fastchat.protocol.messages import Command, Connect, Error, Gap, Message, Push, Result
 
@@ -24,7 +25,7 @@ def options(**given: Any) -> Config:
     """
     given.setdefault("rate_limits", False)
     outer = {name: given.pop(name) for name in list(given) if name in Config.__dataclass_fields__}
-    return Config(rooms={"default": RoomOptions(**given)}, **outer)
+    return Config(rooms={"default": RoomOptions(**given)}, **{"guests": Guests.ANYONE, **outer})
 
 
 def frames(wire: Wire, stream: bytes) -> tuple[list[bytes], bytes]:
@@ -168,6 +169,7 @@ class Stage:
         core: type[Broadcaster] = Broadcaster,
         seed: int = 1,
         to_json: Callable[[bytes], bytes] = jsonwire.to_json,
+        verifier: Verifier | None = None,
     ) -> None:
         self.config = config or options()
         self.now = START
@@ -189,6 +191,7 @@ class Stage:
             "node",
             clock=self.clock,
             report=lambda what, fault: self.faults.append((what, fault)),
+            verifier=verifier,
         )
 
     def clock(self) -> float:

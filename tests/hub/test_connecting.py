@@ -52,7 +52,7 @@ def test_guests_get_names_of_their_own() -> None:
 
 def test_a_made_up_name_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
-    bits = iter([5, 1, 5, 6, 2])  # name, secret, the same name, another, secret
+    bits = iter([5, 1, 2, 5, 6, 3, 4])  # name, id, secret, the same name, another, id, secret
     monkeypatch.setattr(stage.hub.random, "getrandbits", lambda _: next(bits))
     assert stage.new().connect()["user"] == "guest-00000005"
     assert stage.new().connect()["user"] == "guest-00000006"

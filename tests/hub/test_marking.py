@@ -18,7 +18,7 @@ from tests.hub.stage import Client, Stage, options
 
 def known(one: Client, id: str = "") -> Client:
     """Let this client be somebody, whatever proves it."""
-    one.session.user.id = id or one.session.user.id or f"g:{one.session.user.key}"
+    one.session.user.id = id or f"g:{one.session.user.key}"
     return one
 
 

@@ -12,12 +12,14 @@ from fastchat.hub.limits import RESUME_MS
 from fastchat.hub.resume import Resumes
 from fastchat.hub.session import Session
 from fastchat.hub.users import User
+from fastchat.identity.base import GUEST
 
 
 class FakeSession:
     def __init__(self, name: str) -> None:
         self.user = User(name, name)
         self.secret = self.former = b""
+        self.identity, self.grants = GUEST, None
         self.peer = Peer("127.0.0.1", "tcp", False)
 
 

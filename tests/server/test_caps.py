@@ -129,7 +129,7 @@ def test_a_cap_that_nobody_asked_for_is_told(
     descriptors: int,
     warns: bool,
 ) -> None:
-    monkeypatch.setattr("fastchat.server.raise_descriptor_limit", lambda: descriptors)
+    monkeypatch.setattr("fastchat.transports.caps.raise_descriptor_limit", lambda: descriptors)
 
     async def scenario() -> None:
         async with serving(max_connections=configured):

@@ -1,0 +1,75 @@
+"""Whose names are whose: the first who comes with a token and a name owns it, whether here or not.
+
+Invariant: a name has one owner, and no name that looks like it has another; at most MOST names are owned, and
+the one whose owner has not come for longest is free again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from fastchat.engine.base import Fact
+from fastchat.hub.facts import Facts
+from fastchat.identity.base import Identity
+from fastchat.identity.names import looks
+from fastchat.protocol.names import fold
+from fastchat.protocol.values import load, pack
+
+KIND = "name"  # facts: the subject is the name's key, the value [sub, name]
+MOST = 100_000  # names: about 300 bytes each
+
+
+class Owners:
+    """The names that users with tokens own."""
+
+    __slots__ = ("_facts", "_names", "_looks")
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()  # by key; the last to come is last
+        self._looks: dict[str, str] = {}  # keys of names by what they look like, where that is not the key
+        for (_, key), value in facts.of(KIND).items():
+            sub, name = load(value)
+            self._add(key, sub, name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def taken(self, name: str, identity: Identity) -> bool:
+        """Tell whether the name, or one that looks like it, is somebody else's; to a guest all are."""
+        for one in (fold(name), *looks(name)):
+            for key in (one, self._looks.get(one)):
+                owned = None if key is None else self._names.get(key)
+                if owned is not None and (identity.guest or owned[0] != identity.sub):
+                    return True
+        return False
+
+    def claim(self, identity: Identity, name: str) -> None:
+        """Let somebody with a token own a name that nobody else does.
+
+        Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE) where that cannot be kept; then nothing is owned.
+        """
+        key = fold(name)
+        if key in self._names:
+            self._names.move_to_end(key)
+            return
+        facts = [Fact(KIND, "", key, pack([identity.sub, name]))]
+        gone = next(iter(self._names)) if len(self._names) >= MOST else None
+        if gone is not None:
+            facts.append(Fact(KIND, "", gone, b""))
+        self._facts.put(facts)
+        if gone is not None:
+            self._remove(gone)
+        self._add(key, identity.sub, name)
+
+    def _add(self, key: str, sub: str, name: str) -> None:
+        self._names[key] = sub, name
+        for look in looks(name):
+            if look != key:
+                self._looks.setdefault(look, key)
+
+    def _remove(self, key: str) -> None:
+        _, name = self._names.pop(key)
+        for look in looks(name):
+            if self._looks.get(look) == key:
+                del self._looks[look]
