@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.programs import ALONE
 from fastchat.bench.failure import BenchError
 
 WORDS = 2000  # characters of a failed command's output that are shown
@@ -35,7 +36,7 @@ class Checkout:
     def benchmarks(self) -> list[Path]:
         """Its files of the suite, relative to the folder."""
         found = sorted((self.folder / "benchmarks").glob("bench_*.py"))
-        return [path.relative_to(self.folder) for path in found if path.name != "bench_server.py"]
+        return [path.relative_to(self.folder) for path in found if path.name not in ALONE]
 
 
 def environment() -> dict[str, str]:

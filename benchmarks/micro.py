@@ -1,8 +1,8 @@
 """Run the micro-benchmarks and keep what they measured: `python -m benchmarks.micro [--quick]`.
 
-Each `bench_*.py` but `bench_server.py` has both twins, and what one would write without them, as functions of
-pytest-benchmark in groups; only ratios within a group mean anything. In full the result goes to
-`bench_results/micro.json`, without the host's name that pytest-benchmark would put there.
+Each `bench_*.py` but those that are programs of their own has both twins, and what one would write without
+them, as functions of pytest-benchmark in groups; only ratios within a group mean anything. In full the result
+goes to `bench_results/micro.json`, without the host's name that pytest-benchmark would put there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.programs import ROOT
+from benchmarks.programs import ALONE, ROOT
 
-FILES = sorted(path for path in (ROOT / "benchmarks").glob("bench_*.py") if path.name != "bench_server.py")
+FILES = sorted(path for path in (ROOT / "benchmarks").glob("bench_*.py") if path.name not in ALONE)
 COMMAND = "python -m benchmarks.micro"
 OPTIONS = ("--benchmark-enable", "--benchmark-only", "--benchmark-group-by=group", "--benchmark-sort=name")
 COLUMNS = "--benchmark-columns=median,iqr,rounds"

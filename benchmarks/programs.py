@@ -18,12 +18,15 @@ from fastchat.bench.machine import ROOT
 from fastchat.bench.processes import Cores, Place, Running
 from fastchat.bench.targets import BUILT_IN, Target
 
-__all__ = ["BUILD", "ROOT", "BenchError", "Cores", "Running", "build", "compiler", "place", "running"]
+__all__ = [
+    "ALONE", "BUILD", "ROOT", "BenchError", "Cores", "Running", "build", "compiler", "place", "running",
+]  # fmt: skip
 
 SOURCES = Path(__file__).resolve().parent / "reference"
 BUILD = SOURCES / "build"
 CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-std=gnu11")
 
+ALONE = {"bench_server.py", "bench_presence.py"}  # programs of their own: not functions of pytest-benchmark
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "server": ("server.c",),
     "faults.so": ("faults.c", "-shared", "-fPIC", "-ldl"),

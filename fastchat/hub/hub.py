@@ -22,7 +22,7 @@ from fastchat.hub.expiry import Expiry
 from fastchat.hub.facts import Facts, Keeping
 from fastchat.hub.joining import depart
 from fastchat.hub.limiting import Limiting
-from fastchat.hub.limits import MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
+from fastchat.hub.limits import AUDIENCE, MAX_ALL_ROOMS, PUSH_BYTES, RETRY_MS
 from fastchat.hub.marking import Marks
 from fastchat.hub.moderation import Moderation
 from fastchat.hub.once import Once
@@ -203,7 +203,8 @@ class Hub:
             presence.unwatch()
             self._changed.pop(room, None)
         elif presence.changed and room not in self._changed:
-            self._changed[room] = now + room.options.presence_ms
+            audience = max(len(room.watchers), AUDIENCE)
+            self._changed[room] = now + room.options.presence_ms * audience // AUDIENCE
 
     def _tell(self, room: Room) -> None:
         """Push what has changed to the watchers, in several pushes if it is long."""

@@ -11,6 +11,7 @@ MAX_STATE = 1024  # bytes of a presence state: typing, away, a position
 MAX_LISTED = 1000  # members one PRESENCE result lists
 MAX_RESUMES = 10_000  # secrets of ended sessions that still count: about 400 bytes each
 RESUME_MS = 5 * 60 * 1000  # ms a secret counts after its session ended
+AUDIENCE = 500  # watchers told every presence_ms, more are less often: at 4 us a send they would fill a core
 PUSH_BYTES = 64 * 1024  # bytes of one PRESENCE push; a longer diff goes out in several
 RETRY_MS = 1000  # ms told with a temporary refusal where nothing better is known
 BUSY_RETRY_MS = 100  # ms told where the next flush will help

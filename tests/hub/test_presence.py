@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastchat.hub import hub
 from fastchat.hub.presence import Presence
 from fastchat.hub.users import User
 from fastchat.protocol.codec import pack, unpack
@@ -279,3 +281,20 @@ def test_whoever_watches_knows_the_truth(actions: list[tuple[Any, ...]]) -> None
     truth = {one.user.name: unpack(one.packed())[1:] for one in presence.members.values()}  # type: ignore[index]
     for view in views.values():
         assert view == truth
+
+
+def test_a_large_audience_is_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "AUDIENCE", 5)
+    stage = Stage(options(presence_members=3, presence_ms=200))
+    watchers = [stage.new(f"w{number}") for number in range(15)]
+    for one in watchers:
+        one.ask(Join, "lobby", presence=True)
+    stage.pass_time(1000)
+    for one in watchers:
+        one.got.clear()
+    for _ in range(60):  # 6 s
+        stage.new().connect(rooms={"lobby": None})
+        stage.pass_time(100)
+    stage.pass_time(600)
+    assert {len(one.take(PresencePush)) for one in watchers} <= {9, 10, 11}, "each 600 ms"
+    assert stage.hub.rooms["lobby"].presence.changed is False
