@@ -31,13 +31,6 @@ from tests.hub.test_later import LaterStage
 THUMB = "\N{THUMBS UP SIGN}"
 
 
-def known(found: list[Any]) -> list[Any]:
-    """Let these clients be somebody: nobody edits without an identity."""
-    for number, one in enumerate(found):
-        one.session.user.id = one.session.user.id or f"g:{id(one)}-{number}"
-    return found
-
-
 def history(one: Client, **given: Any) -> list[Any]:
     """List (offset, user, data, opts) of what is kept."""
     return [[entry[0], *entry[2:]] for entry in one.ask(History, "lobby", **given)["messages"]]
@@ -49,7 +42,7 @@ def refused(answer: Any, code: Code, field: str | None = None) -> bool:
 
 def test_an_edit_is_told_to_all_and_folded() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.ask(Publish, "lobby", pack("helo"))
     stage.pass_time(100)
     assert ada.ask(Edit, "lobby", 1, pack("hello")) == {"offset": 2, "ts": stage.now}
@@ -64,7 +57,7 @@ def test_an_edit_is_told_to_all_and_folded() -> None:
 
 def test_a_deletion_is_told_to_all_and_leaves_nothing() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.send(Publish(0, "lobby", pack("one")), Edit(0, "lobby", 1, pack("two")))
     assert ada.ask(Delete, "lobby", 1) == {"offset": 3, "ts": stage.now}
     assert bob.take(Change)[1] == Change("lobby", 3, stage.now, "ada", "delete", 1, None)
@@ -77,7 +70,7 @@ def test_a_deletion_is_told_to_all_and_leaves_nothing() -> None:
 
 def test_reactions() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.ask(Publish, "lobby", pack("x"))
     assert bob.ask(React, "lobby", 1, THUMB, True) == {"offset": 2, "ts": stage.now}
     assert bob.ask(React, "lobby", 1, THUMB, True) == {"offset": 0, "ts": stage.now, "duplicate": True}
@@ -91,7 +84,7 @@ def test_reactions() -> None:
 
 def test_id_0_asks_for_no_result() -> None:
     stage = Stage()
-    (ada,) = known(stage.join("ada"))
+    (ada,) = stage.join("ada")
     ada.send(Publish(0, "lobby", pack("x")))
     assert [type(one) for one in ada.send(Edit(0, "lobby", 1, pack("y")))] == [Change]
     assert [(one.id, one.code) for one in ada.send(Delete(0, "lobby", 9))] == [(0, Code.NO_SUCH_MESSAGE)]
@@ -102,7 +95,7 @@ def test_id_0_asks_for_no_result() -> None:
 )
 def test_what_cannot_be_changed(make: Any, arguments: Any) -> None:
     stage = Stage(options(history=5))
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     outsider = stage.new("eve")
     for ttl_ms in (0, 500, 0):
         ada.ask(Publish, "lobby", pack("x"), ttl_ms=ttl_ms)
@@ -123,7 +116,7 @@ def test_rights() -> None:
     for make, role, own in product((Edit, Delete, React), Role, (True, False)):
         allowed = own or make is React or (make is Delete and role >= Role.MODERATOR)
         stage = Stage()
-        ada, bob = known(stage.join("ada", "bob"))
+        ada, bob = stage.join("ada", "bob")
         who = ada if own else bob
         who.session.identity = Identity(who.session.user.id, role)
         ada.ask(Publish, "lobby", pack("x"))
@@ -135,7 +128,7 @@ def test_rights() -> None:
 
 def test_a_moderator_of_another_room_is_none_here() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.ask(Publish, "lobby", pack("x"))
     bob.session.identity = Identity(bob.session.user.id, roles={"other*": Role.OWNER})
     assert refused(bob.ask(Delete, "lobby", 1), Code.FORBIDDEN)
@@ -143,24 +136,43 @@ def test_a_moderator_of_another_room_is_none_here() -> None:
 
 def test_a_name_does_not_make_the_author() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.ask(Publish, "lobby", pack("x"))
     ada.close()
-    (other,) = known(stage.join("ada"))
+    (other,) = stage.join("ada")
     assert refused(other.ask(Edit, "lobby", 1, pack("y")), Code.FORBIDDEN)
+
+
+def test_a_guest_who_resumes_is_still_the_author() -> None:
+    stage = Stage()
+    ada = stage.new()
+    secret = ada.connect("ada", rooms={"lobby": None})["session"]
+    (bob,) = stage.join("bob")
+    ada.ask(Publish, "lobby", pack("x"))
+    for dead in (True, False):  # the second time the server has not seen it die
+        if dead:
+            ada.close()
+        again = stage.new()
+        secret = again.connect(resume=secret, rooms={"lobby": None})["session"]
+        assert again.ask(Edit, "lobby", 1, pack("y"))["offset"]
+        ada = again
+    again = stage.new()
+    again.connect("eve", resume=secret, rooms={"lobby": None})
+    assert bob.take(Change)[-1].user == "ada"
+    assert refused(again.ask(Edit, "lobby", 1, pack("z")), Code.FORBIDDEN)
 
 
 @pytest.mark.parametrize("emoji", ["", "x" * 33, "a b", "a\n", "\u202e", "\u200b", "\ue000", "\u2028"])
 def test_what_is_no_reaction(emoji: str) -> None:
     stage = Stage()
-    (ada,) = known(stage.join("ada"))
+    (ada,) = stage.join("ada")
     ada.ask(Publish, "lobby", pack("x"))
     assert refused(ada.ask(React, "lobby", 1, emoji, True), Code.BAD_ARGUMENT, "emoji")
 
 
 def test_one_reaction_too_many() -> None:
     stage = Stage()
-    (ada,) = known(stage.join("ada"))
+    (ada,) = stage.join("ada")
     ada.ask(Publish, "lobby", pack("x"))
     for number in range(64):
         ada.ask(React, "lobby", 1, str(number), True)
@@ -169,7 +181,7 @@ def test_one_reaction_too_many() -> None:
 
 def test_who_blocks_is_told_of_a_gap_but_sees_what_is_deleted() -> None:
     stage = Stage()
-    ada, bob, carol = known(stage.join("ada", "bob", "carol"))
+    ada, bob, carol = stage.join("ada", "bob", "carol")
     bob.send(Publish(0, "lobby", pack("x")), Publish(0, "lobby", pack("y")))
     carol.ask(Publish, "lobby", pack("carol's"))
     ada.ask(Block, "bob", True)
@@ -191,7 +203,7 @@ def test_who_blocks_is_told_of_a_gap_but_sees_what_is_deleted() -> None:
 
 def test_a_room_with_more_than_can_be_sent_takes_no_changes() -> None:
     stage = Stage(options(batch_bytes=10_000))
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     ada.post(Publish(0, "lobby", pack("x")))
     for number in range(1, 9):
         ada.post(Edit(number, "lobby", 1, pack("y" * 3000)))
@@ -202,7 +214,7 @@ def test_a_room_with_more_than_can_be_sent_takes_no_changes() -> None:
 
 def test_recovery_replays_changes() -> None:
     stage = Stage()
-    ada, bob = known(stage.join("ada", "bob"))
+    ada, bob = stage.join("ada", "bob")
     epoch = ada.ask(History, "lobby")["epoch"]
     ada.send(Publish(0, "lobby", pack("x")))
     bob.close()
@@ -219,7 +231,7 @@ def test_recovery_replays_changes() -> None:
 
 def test_changes_and_messages_stay_in_order() -> None:
     stage = LaterStage()
-    ada, bob = known(stage.members("ada", "bob"))
+    ada, bob = stage.members("ada", "bob")
     ada.post(
         Publish(1, "lobby", pack("a")), Edit(2, "lobby", 1, pack("b")), Publish(3, "lobby", pack("c")),
         React(4, "lobby", 3, "+1", True), React(5, "lobby", 3, "+1", True), Delete(6, "lobby", 1),
@@ -239,7 +251,7 @@ def test_changes_and_messages_stay_in_order() -> None:
 
 def test_a_change_by_somebody_gone_is_still_told() -> None:
     stage = LaterStage()
-    ada, bob = known(stage.members("ada", "bob"))
+    ada, bob = stage.members("ada", "bob")
     ada.post(Publish(0, "lobby", pack("x")))
     ada.post(Edit(2, "lobby", 1, pack("last words")), Delete(3, "lobby", 9), Leave(4, "lobby"))
     ada.close()
@@ -251,7 +263,7 @@ def test_a_change_by_somebody_gone_is_still_told() -> None:
 
 def test_a_change_that_the_store_refuses() -> None:
     stage = LaterStage()
-    ada, bob = known(stage.members("ada", "bob"))
+    ada, bob = stage.members("ada", "bob")
     ada.post(Publish(1, "lobby", pack("x")))
     stage.answer()
     ada.post(Edit(2, "lobby", 1, pack("y")))

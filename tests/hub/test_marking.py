@@ -16,17 +16,11 @@ from tests.engine.later import LaterEngine
 from tests.hub.stage import Client, Stage, options
 
 
-def known(one: Client, id: str = "") -> Client:
-    """Let this client be somebody, whatever proves it."""
-    one.session.user.id = id or f"g:{one.session.user.key}"
-    return one
-
-
 def published(count: int, config: Config | None = None, **given: Any) -> tuple[Stage, Client]:
     """Make a room with messages and one member."""
     stage = Stage(config, **given)
     (ada,) = stage.join("ada")
-    known(ada)
+    ada.session.user.id = "g:ada"
     for number in range(count):
         ada.send(Publish(0, "lobby", pack(number)))
     return stage, ada
@@ -74,7 +68,7 @@ def test_results_of_join_and_connect_tell_it() -> None:
     ada.ask(Leave, "lobby")
     (bob,) = stage.join("bob")  # who holds the room, and has no mark
     assert ada.ask(Join, "lobby")["read"] == 3
-    assert "read" not in known(bob).ask(Join, "lobby", presence=True)
+    assert "read" not in bob.ask(Join, "lobby", presence=True)
 
 
 def test_the_other_sessions_in_the_room_are_told() -> None:
@@ -115,7 +109,8 @@ def test_it_is_there_after_a_restart_in_the_same_epoch() -> None:
     stage.hub.drain(stage.now, 0)
     again = Stage(engine=engine)
     (ada,) = again.join("ada")
-    assert known(ada, "g:ada").ask(Join, "lobby")["read"] == 3
+    ada.session.user.id = "g:ada"
+    assert ada.ask(Join, "lobby")["read"] == 3
     assert ada.ask(Mark, "lobby", 2) == {"offset": 3}
 
 
@@ -155,7 +150,7 @@ def test_an_engine_that_answers_later_or_not() -> None:
     engine.answer()
     stage.flush()
     assert len(ada.take(Message)) == 5
-    known(ada)
+    ada.session.user.id = "g:ada"
 
     def kept() -> dict[Any, Any]:
         return dict(stage.hub.facts.of("mark"))

@@ -218,7 +218,6 @@ class Person:
             return
         if not line.session.connected and not line.view.user:
             return  # the engine has not answered
-        line.session.user.id = line.session.user.id or f"g:{self.name}"
         action = world.chance.choices(ACTIONS, WEIGHTS)[0]
         action(self, line)
 
