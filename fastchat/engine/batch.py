@@ -45,7 +45,7 @@ class Batch:
         """Do one job. Raises ProtocolError where it is refused; any other exception fails the whole batch."""
         match job:
             case Append():
-                return self._append(job)
+                return self.append(job)
             case Read():
                 return self._read(job)
             case Change():
@@ -94,7 +94,8 @@ class Batch:
             rows, self._rows = self._rows, []
             self._logs.insert(rows)
 
-    def _append(self, job: Append) -> Stored:
+    def append(self, job: Append) -> Stored:
+        """`do` of what comes most."""
         _, _, _, room, user, author, data, opts, key, expires, keep, now = job
         if key is not None:
             keys = self._store.keys

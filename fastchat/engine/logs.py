@@ -189,6 +189,7 @@ class Logs:
             return
         goal = excess + min(log.byte_limit // SLACK, BYTE_SLACK) if excess > 0 else 0
         before = now - log.age_ms if log.age_ms else -1
+        floor = log.floor
         freed, last, begins = 0, log.oldest - 1, 0
         with closing(
             self._database.execute(
@@ -199,7 +200,7 @@ class Logs:
         ) as rows:
             for offset, ts, size in rows:
                 needed = freed < excess or (freed < goal and offset < log.head)
-                if not (needed or offset < log.floor or ts <= before):
+                if not (needed or offset < floor or ts <= before):
                     begins = ts
                     break
                 freed += size + ENTRY_BYTES

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from fastchat.config import Config, Durability
 from fastchat.engine.base import Fact, Page, Query, Record, Sink, Stored
-from fastchat.engine.jobs import JOB_BYTES, Append, Change, Job, Keep, Read, Release, Tick
+from fastchat.engine.jobs import JOB_BYTES, WRITES, Append, Change, Job, Keep, Read, Release, Tick, Told
 from fastchat.engine.memory import MemoryEngine
 from fastchat.engine.store import Store
 from fastchat.engine.writer import Outcomes, Writer
@@ -179,25 +179,28 @@ class SqliteEngine:
 
     def _told(self, outcomes: Outcomes) -> None:
         """Tell the outcomes of a batch, on the loop's thread."""
+        assert self._sink is not None
+        stored = self._sink.stored
         for job, outcome in outcomes:
             self.bytes -= job.charge
             self.jobs -= 1
-            if isinstance(job, Append | Change):
+            if isinstance(job, WRITES):
                 held = self._held.get(job.room)
                 if held is not None:
                     held.waiting -= 1
             try:
-                self._tell(job, outcome)
+                if type(outcome) is Stored:
+                    stored(job.ticket, outcome)
+                else:
+                    self._tell(job, outcome)
             except Exception as fault:  # one that cannot be told must not keep the others from it
                 LOG.error("telling of %s failed with %s", type(job).__name__, type(fault).__name__)
         self._writer.told()
 
-    def _tell(self, job: Job, outcome: object) -> None:
+    def _tell(self, job: Told, outcome: object) -> None:
         sink = self._sink
-        assert sink is not None and isinstance(job, Append | Change | Keep | Read)
-        if isinstance(outcome, Stored):
-            sink.stored(job.ticket, outcome)
-        elif isinstance(outcome, ProtocolError):
+        assert sink is not None
+        if isinstance(outcome, ProtocolError):
             sink.failed(job.ticket, outcome)
         elif isinstance(job, Keep):
             sink.kept(job.ticket)

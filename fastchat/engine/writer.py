@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from fastchat.engine.base import Stored
 from fastchat.engine.batch import Batch, Outcome
-from fastchat.engine.jobs import Append, Change, Job, Read, Release, Stop, Tick, Told
+from fastchat.engine.jobs import SILENT, WRITES, Append, Job, Read, Stop, Told
 from fastchat.engine.store import Store
 from fastchat.errors import Code, FastChatError, ProtocolError
 
@@ -75,7 +75,12 @@ class Writer:
         going = True
         while going:
             jobs = self._take()
-            outcomes = self._do(jobs)
+            try:
+                outcomes = self._do(jobs)
+            except Exception as fault:  # a fault of ours where faults are handled
+                _report("the thread of the store", fault)
+                outcomes = _failed(jobs)
+                self._drop()
             going = bool(self._left) or not isinstance(jobs[-1], Stop)
             if outcomes:
                 if not self._closing:
@@ -98,17 +103,19 @@ class Writer:
     def _do(self, jobs: Sequence[Job]) -> Outcomes:
         if not self._open and not self._reopened():
             return _failed(jobs)
-        batch = Batch(self._store, any(isinstance(job, Append | Change) and job.power for job in jobs))
+        batch = Batch(self._store, any(isinstance(job, WRITES) and job.power for job in jobs))
+        append = batch.append
         outcomes: Outcomes = []
         try:
             for number, job in enumerate(jobs, 1):
                 outcome: Outcome | ProtocolError
                 try:
-                    outcome = batch.do(job)
+                    outcome = append(job) if type(job) is Append else batch.do(job)
                 except ProtocolError as refusal:
                     outcome = refusal
-                if not isinstance(job, Release | Tick | Stop):
-                    outcomes.append((job, outcome))
+                if isinstance(job, SILENT):
+                    continue
+                outcomes.append((job, outcome))
                 if batch.page_bytes > MOST_PAGES and number < len(jobs):
                     self._left.extendleft(reversed(jobs[number:]))
                     jobs = jobs[:number]
@@ -135,6 +142,8 @@ class Writer:
             if isinstance(job, Read) and self._open:
                 try:
                     outcome = Batch(self._store, False).do(job)
+                except ProtocolError as refusal:
+                    outcome = refusal
                 except (sqlite3.Error, OSError) as again:
                     self._note(again)
             outcomes.append((job, outcome))
@@ -144,8 +153,7 @@ class Writer:
         """Find the job that brought a fault of ours, so that the others do not suffer for it."""
         if len(jobs) > 1:
             return [outcome for job in jobs for outcome in self._do([job])]
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        LOG.error("%s failed with %s\n%s", type(jobs[0]).__name__, type(error).__name__, trace)
+        _report(type(jobs[0]).__name__, error)
         internal = ProtocolError(Code.INTERNAL, "internal error")
         return [(job, internal) for job, _ in _failed(jobs)]
 
@@ -200,6 +208,12 @@ class Writer:
             LOG.error("the store could not be closed in order (%s: %s)", type(error).__name__, error)
 
 
+def _report(what: str, fault: Exception) -> None:
+    """Log a fault of ours without the exception's text: that may hold what users wrote."""
+    trace = "".join(traceback.format_tb(fault.__traceback__))
+    LOG.error("%s failed with %s\n%s", what, type(fault).__name__, trace)
+
+
 def _unavailable(error: Exception) -> bool:
     """Whether the store fails, not the job."""
     kinds = (sqlite3.OperationalError, sqlite3.DatabaseError, sqlite3.InternalError)
@@ -212,6 +226,8 @@ def _failed(jobs: Sequence[Job]) -> Outcomes:
     for job in jobs:
         if isinstance(job, Append) and not job.keep and job.key is None:
             outcomes.append((job, Stored(0, job.now, False)))  # it only kept its place in the order
-        elif not isinstance(job, Release | Tick | Stop):
+        elif isinstance(job, Read) and not job.queries:
+            outcomes.append((job, []))  # so did this
+        elif not isinstance(job, SILENT):
             outcomes.append((job, down))
     return outcomes

@@ -242,6 +242,19 @@ def test_missing_messages_are_never_a_page_with_a_hole(
     assert "messages are missing" in caplog.text
 
 
+def test_a_fault_of_ours_does_not_end_the_thread(rig: StoreRig, caplog: pytest.LogCaptureFixture) -> None:
+    undone = rig.engine._writer._undone
+
+    def faulty(*arguments: Any) -> Any:
+        rig.engine._writer._undone = undone  # type: ignore[method-assign]
+        raise RuntimeError("secret")
+
+    rig.engine._writer._undone = faulty  # type: ignore[method-assign]
+    assert down(refused(rig, author="\ud800"))
+    assert rig.append().offset == 1
+    assert "RuntimeError" in caplog.text and "secret" not in caplog.text
+
+
 # --- a damaged file
 
 
@@ -263,6 +276,10 @@ def test_a_damaged_file_leaves_memory_rooms_alone(tmp_path: Path, caplog: pytest
     assert down(rig.log.told[-1].value)
     assert rig.append(room=MEMORY).offset == 1
     assert rig.append(keep=False) == Stored(0, NOW, False)
+    called: list[str] = []
+    rig.engine.after(lambda: called.append("now"))
+    rig.settle()
+    assert called == ["now"]
     errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
     assert len(errors) == 1 and "damaged" in errors[0] and "backup" in errors[0]
     assert (tmp_path / FILE).read_bytes() == garbage
@@ -365,6 +382,16 @@ def test_the_thread_does_not_run_far_ahead_of_the_loop(rig: StoreRig) -> None:
         assert rig.posted.qsize() <= AHEAD
     rig.settle()
     assert offsets(rig.read())[-1] == 3000
+
+
+def test_after_comes_after_all_that_was_asked_before(rig: StoreRig) -> None:
+    told: list[int] = []
+    for _ in range(2000):
+        rig.ask()
+    rig.engine.after(lambda: told.append(len(rig.log.told)))
+    rig.ask()
+    rig.settle()
+    assert told == [2000]
 
 
 def test_closing_stores_and_tells_what_waits(tmp_path: Path) -> None:
