@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # What a new installation depends on: the Python files are used where they lie.
 SOURCES := pyproject.toml setup.py $(shell find fastchat -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 
-.PHONY: help serve test check bench bench-quick bench-compare lab peers fuzz soak durability sanitize dist clean
+.PHONY: help serve test check bench bench-quick bench-compare lab peers fuzz soak durability recovery sanitize dist clean
 
 help:
 	@echo "make serve        build, install and start the server (ARGS=\"--port 9000\")"
@@ -23,6 +23,7 @@ help:
 	@echo "make fuzz         a million mutated frames against framing and codec"
 	@echo "make soak         a real server under mixed load for MINUTES=5"
 	@echo "make durability   kill -9 a server 100 times while 10,000 messages are published"
+	@echo "make recovery     cut 1,000 clients 100 times each while people publish"
 	@echo "make sanitize     the C code under AddressSanitizer and UBSan"
 	@echo "make dist         sdist and wheel, into dist/"
 	@echo "make clean        remove everything that was made"
@@ -69,6 +70,9 @@ soak: $(VENV)/.tested
 
 durability: $(VENV)/.tested
 	$(BIN)/python -m tests.durability $(ARGS)
+
+recovery: $(VENV)/.tested
+	$(BIN)/python -m tests.durability.recovery $(ARGS)
 
 sanitize: $(VENV)/.tested
 	$(BIN)/python -m tools.sanitize $(ARGS)

@@ -14,17 +14,7 @@ import uvloop
 
 from tests.durability.kills import Kills
 from tests.durability.ledger import Ledger
-
-
-def report(ledger: Ledger, seed: int, begun: float) -> int:
-    """Print what was looked at and what was wrong; gives the exit code."""
-    for what, count in sorted(ledger.seen.items()):
-        print(f"{count:10,}  {what}")
-    for fault in ledger.faults[:20]:
-        print(f"WRONG: {fault}")
-    verdict = f"FAILED with {ledger.seen['faults']} faults" if ledger.faults else "passed"
-    print(f"{verdict} in {time.monotonic() - begun:.0f} s, --seed {seed}")
-    return 1 if ledger.faults else 0
+from tests.durability.report import report
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +36,8 @@ def main(arguments: list[str]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="fastchat-durability-") as folder:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return report(runner.run(run(Path(folder) / "data")), options.seed, begun)
+            ledger = runner.run(run(Path(folder) / "data"))
+    return report(ledger.seen, ledger.faults, options.seed, begun)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgpack
 
 from tests.durability.ledger import MOST_FAULTS, Ledger, Member, Place
 from tests.server.wire import BYE, CONNECT, ERROR, MESSAGE, PING_PUSH, PONG, PUBLISH, RESULT, tcp
+
+
+class Hopeless(Exception):
+    """More is wrong than anybody reads."""
+
 
 CONNECTING = 1  # id of CONNECT
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() resets, and leaves no port in TIME_WAIT
@@ -32,8 +38,8 @@ class Run(Protocol):
     def connected(self, client: Client) -> None:
         """A connection stands, nothing is sent yet."""
 
-    def admitted(self, client: Client) -> None:
-        """It may speak."""
+    def admitted(self, client: Client, first: bool) -> None:
+        """It may speak, for the first time or again."""
 
     def acknowledged(self) -> None:
         """One message more is stored."""
@@ -98,11 +104,11 @@ class Client:
         self.member = member
         self.line: Line | None = None
         self.speaking = False  # CONNECT was answered on this connection
+        self.secret: str | None = None  # takes the name over from a connection that the server believes in
         self.unacknowledged: list[str] = []
         self._run = run
         self._ledger = ledger
         self._address = address
-        self._secret: str | None = None
         self._waiting: dict[int, str] = {}  # id: text, on this connection
         self._last = CONNECTING
 
@@ -120,11 +126,11 @@ class Client:
             self.line.close()
 
     async def live(self) -> None:
-        """Be there until the end. AssertionError where too much has gone wrong."""
+        """Be there until the end. Raises Hopeless."""
         loop = asyncio.get_running_loop()
         while not self.done:
             if self._ledger.seen["faults"] > MOST_FAULTS:
-                raise AssertionError(f"hopeless: {self._ledger.faults[0]}")
+                raise Hopeless
             port = await self._run.up()
             try:
                 _, line = await loop.create_connection(
@@ -136,10 +142,14 @@ class Client:
             self.line = line
             self._run.connected(self)
             rooms = {self.room: self.member.since}
-            opts = {"name": self.member.name, "resume": self._secret, "rooms": rooms}
+            opts = {"name": self.member.name, "resume": self.secret, "rooms": rooms}
             line.send(CONNECT, CONNECTING, 1, opts)
-            await line.gone
-            self.line, self.speaking = None, False
+            try:
+                await line.gone
+            finally:
+                self.line, self.speaking = None, False
+                if line.gone.cancelled():
+                    line.close()
             self._waiting.clear()
             self._ledger.seen["connections"] += 1
 
@@ -181,7 +191,7 @@ class Client:
             self.line.close()
 
     def _let_in(self, body: dict[str, Any]) -> None:
-        self._secret = body["session"]
+        first, self.secret = self.secret is None, body["session"]
         room = body["rooms"][self.room]
         if "error" in room:
             self._ledger.fault(f"{self.member.name} was not let into {self.room}: {room}")
@@ -192,7 +202,7 @@ class Client:
         for text in self.unacknowledged:
             self._publish(text)
         self.speaking = True
-        self._run.admitted(self)
+        self._run.admitted(self, first)
 
     def _acknowledged(self, number: int, body: dict[str, Any]) -> None:
         text = self._waiting.pop(number, None)
@@ -202,3 +212,30 @@ class Client:
         self.unacknowledged.remove(text)
         self._ledger.promise(self.member.epoch, body["offset"], text, bool(body.get("duplicate")))
         self._run.acknowledged()
+
+
+async def play(clients: Sequence[Client], driving: Coroutine[Any, Any, None], patience: float) -> bool:
+    """Let clients live while `driving` goes on, and `patience` seconds more. False: it was hopeless.
+
+    Who has not got everything by then stands where it stands.
+    """
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.create_task(client.live()) for client in clients]
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            async def drive() -> None:
+                await driving
+                limit.reschedule(loop.time() + patience)
+
+            tasks.append(asyncio.create_task(drive()))
+            await asyncio.gather(*tasks)
+    except TimeoutError:
+        return True
+    except Hopeless:
+        return False
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return True

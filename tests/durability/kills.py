@@ -7,12 +7,11 @@ that a member saw may ever be another message's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from pathlib import Path
 
 from tests.durability.audit import audit
-from tests.durability.client import Client
+from tests.durability.client import Client, play
 from tests.durability.ledger import Ledger, Member, Place
 from tests.durability.process import ServerProcess, complaints, storing
 
@@ -23,6 +22,7 @@ AHEAD = 200  # messages that may be begun beyond the place where the next kill f
 PAUSE = 0.005  # seconds from that place to the kill, at most: it falls anywhere in a commit
 EARLY = 0.1  # of the kills are followed by one that hits the server while it starts
 STARTING = 0.4  # seconds: such a server dies within this time
+PATIENCE = 30.0  # seconds without any progress
 # every message is still there in the end: the room keeps more than are sent
 KEPT = ("--room", "live.history=1000000", "--room", f"live.history_bytes={2**27}")
 
@@ -46,7 +46,7 @@ class Kills:
         self._begun = 0
         self._done = 0
         self._goal = 0  # as many acknowledgements are awaited before the next kill
-        self._reached = asyncio.Event()
+        self._reached = asyncio.Event()  # some more are acknowledged
 
     # what the clients tell
 
@@ -56,17 +56,15 @@ class Kills:
     def connected(self, client: Client) -> None:
         """Nothing is to be done."""
 
-    def admitted(self, client: Client) -> None:
+    def admitted(self, client: Client, first: bool) -> None:
         self._fill()
 
     def acknowledged(self) -> None:
         self._done += 1
-        if self._done >= self._goal:
-            self._reached.set()
+        self._reached.set()
         if self._done < self._publishes:
             self._fill()
             return
-        self._reached.set()
         places = self.ledger.promised.values()
         self.finals[ROOM] = max(place for place in places if place.epoch == self.ledger.last.epoch)
         for client in (*self._mouths, *self._ears):
@@ -86,29 +84,19 @@ class Kills:
     async def run(self) -> None:
         clients = [*self._mouths, *self._ears]
         await self.server.start()
-        living = asyncio.gather(*(client.live() for client in clients))
-        killing = asyncio.create_task(self._kill())
         try:
-            done, _ = await asyncio.wait([living, killing], return_when=asyncio.FIRST_EXCEPTION)
-            for one in done:
-                one.result()
-            for client in clients:
-                client.member.settle(self.finals[ROOM])
-            await audit(self.ledger, await self.server.up(), ROOM)
+            if await play(clients, self._kill(), PATIENCE):
+                for client in clients:
+                    client.member.settle(self.finals[ROOM])
+                await audit(self.ledger, await self.server.up(), ROOM)
         finally:
-            for task in (living, killing):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, AssertionError):
-                    await task
             self._heard(await self.server.stop())
 
     async def _kill(self) -> None:
         share = self._publishes / (self._kills + 1)
         for number in range(self._kills):
             place = int(share * (number + self._rng.random()))
-            self._aim(max(place, self._done + 1))
-            if not self.finals:
-                await self._reached.wait()
+            await self._progress(max(place, self._done + 1))
             await asyncio.sleep(self._rng.uniform(0, PAUSE))
             await self._once()
             if self._rng.random() < EARLY:
@@ -116,12 +104,17 @@ class Kills:
                 await asyncio.sleep(self._rng.uniform(0, STARTING))
                 await self._once()
             await self.server.start()
-        self._aim(self._publishes)
+        await self._progress(self._publishes)
 
-    def _aim(self, goal: int) -> None:
-        self._goal = goal
+    async def _progress(self, goal: int) -> None:
+        """Wait until so many messages are acknowledged, or all."""
+        self._goal = min(goal, self._publishes)
         self._reached.clear()
         self._fill()
+        while self._done < self._goal:
+            self._reached.clear()
+            async with asyncio.timeout(PATIENCE):
+                await self._reached.wait()
 
     async def _once(self) -> None:
         self.ledger.seen["kills"] += 1

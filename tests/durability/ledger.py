@@ -84,7 +84,9 @@ class Ledger:
 class Member:
     """One client in the room: everything after its first position comes once, in order, or is announced."""
 
-    def __init__(self, ledger: Ledger, name: str) -> None:
+    def __init__(self, ledger: Ledger, name: str, may_lose: bool = False) -> None:
+        """`may_lose`: the room keeps so little that it may be left behind, if it is told."""
+        self.may_lose = may_lose
         self.ledger = ledger
         self.name = name
         self.epoch = ""
@@ -103,7 +105,10 @@ class Member:
             return
         self.ledger.seen["recovered" if recovered else "not recovered"] += 1
         if not recovered or epoch != self.epoch:
-            self.ledger.fault(f"{self.name} stood at {self.since} and was not recovered: {epoch} {newest}")
+            if recovered or not self.may_lose or epoch != self.epoch:
+                self.ledger.fault(
+                    f"{self.name} stood at {self.since} and was not recovered: {epoch} {newest}"
+                )
             self.epoch, self.position = epoch, newest
             return
         for offset, text in entries:

@@ -120,3 +120,13 @@ def test_faults_are_counted_without_end_and_kept_within_bounds() -> None:
     for number in range(3 * MOST_FAULTS):
         ledger.note("e", 1, str(number))
     assert len(ledger.faults) == MOST_FAULTS and ledger.seen["faults"] > 3 * MOST_FAULTS
+
+
+def test_who_may_be_left_behind_must_be_told_so() -> None:
+    ledger = Ledger()
+    member = Member(ledger, "ear", may_lose=True)
+    member.join("e", 0, None, [])
+    member.join("e", 9, False, [])
+    assert ledger.faults == [] and ledger.seen["not recovered"] == 1
+    member.join("e", 12, True, [])
+    assert "was recovered to 9 of 12" in ledger.faults[0]
