@@ -47,6 +47,7 @@ class RoomOptions:
     history_age_seconds: int = 0  # messages older than this are forgotten; 0: none for its age
     durability: Durability = Durability.PROCESS
     members: int = 0  # most members, 0 for no limit of its own
+    closed: bool = False  # only those may enter to whom a token names the room
     policy: Policy = Policy.DISCONNECT
     coalesce_ms: int = 0  # a fixed tick for games; 0: as soon as the loop iteration ends
     radius: float = 0.0  # members hear only who is within it, by the places they tell; 0: everybody

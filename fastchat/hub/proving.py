@@ -89,6 +89,10 @@ def check_allowed(session: Session, room: str) -> None:
 
 
 def allowed(session: Session, room: str) -> bool:
-    """Tell whether the session may enter the room, by its own token or by a join token."""
+    """Tell whether the session may enter the room, by its own token or by a join token.
+
+    A token that names no rooms opens all that are not closed, as being a guest does.
+    """
     rooms = session.identity.rooms
-    return rooms is None or among(rooms, room) or room in (session.grants or ())
+    opens = not session.hub.config.room(room).closed if rooms is None else among(rooms, room)
+    return opens or room in (session.grants or ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,31 +15,22 @@ from fastchat.hub.seen import LastSeen, Online
 from fastchat.protocol.codec import pack
 from tests.engine.later import LaterEngine
 from tests.hub.stage import Stage
+from tests.identity.making import token, verifier
 
 
 def member(stage: Stage, name: str, hidden: bool = False) -> Any:
-    """A client of somebody with a token."""
-    one = stage.new(name)
-    one.session.user.id = f"t:{name}"
-    one.session.identity = replace(one.session.identity, hidden=hidden)
-    return one
-
-
-def again(stage: Stage, first: Any, hidden: bool = False) -> Any:
-    """One more session of the same user."""
+    """A client of somebody with a token, or one more of the same user."""
     one = stage.new()
-    one.connect()
-    stage.hub.users.unseat(one.session)
-    stage.hub.users.seat(one.session, first.session.user.name)
-    one.session.identity = replace(one.session.identity, hidden=hidden)
+    one.connect(token=token(now=stage.now, sub=name.lower(), name=name, hidden=hidden))
+    one.got.clear()
     return one
 
 
 def test_last_seen_is_when_the_last_session_ended() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     assert stage.hub.last_seen("ada") is None
     ada = member(stage, "Ada")
-    second = again(stage, ada)
+    second = member(stage, "Ada")
     stage.pass_time(1000)
     assert stage.hub.last_seen("ADA") == LastSeen("Ada", stage.now)
     ada.close()
@@ -56,7 +46,7 @@ def test_last_seen_is_when_the_last_session_ended() -> None:
 
 
 def test_guests_and_the_hidden_were_never_here() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     guest, eve = stage.new("guest"), member(stage, "eve", hidden=True)
     assert stage.hub.last_seen("eve") is None
     assert stage.hub.last_seen("guest") == LastSeen("guest", stage.hub.now)
@@ -69,9 +59,9 @@ def test_guests_and_the_hidden_were_never_here() -> None:
 
 
 def test_a_hidden_session_does_not_keep_somebody_here() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     ada = member(stage, "ada")
-    hidden = again(stage, ada, hidden=True)
+    hidden = member(stage, "Ada", hidden=True)
     ada.close()
     ended = stage.now
     stage.pass_time(1000)
@@ -82,7 +72,7 @@ def test_a_hidden_session_does_not_keep_somebody_here() -> None:
 
 def test_it_is_kept_in_one_go_and_survives_a_restart() -> None:
     engine = MemoryEngine(Config(), "epoch")
-    stage = Stage(engine=engine)
+    stage = Stage(engine=engine, verifier=verifier())
     for name in ("a", "b", "c"):
         member(stage, name).close()
     stage.pass_time(100)
@@ -94,14 +84,14 @@ def test_it_is_kept_in_one_go_and_survives_a_restart() -> None:
     assert len(stage.hub.facts.of("seen")) == 4
     member(stage, "e")
     stage.hub.drain(stage.now, 0)
-    other = Stage(engine=engine)
+    other = Stage(engine=engine, verifier=verifier())
     assert {name: other.hub.last_seen(name) is not None for name in "abcdef"} == dict.fromkeys(
         "abcde", True
     ) | {"f": False}
 
 
 def test_a_crowd_that_leaves_is_kept_in_lots() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     for number in range(EXPIRE_MOST + 1):
         stage.hub.seen._lots.put("", f"u{number}", pack([f"u{number}", 1]))
     stage.pass_time(100)
@@ -112,7 +102,7 @@ def test_a_crowd_that_leaves_is_kept_in_lots() -> None:
 
 def test_the_longest_gone_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "MAX_SEEN", 10)
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     for number in range(25):
         member(stage, f"u{number}").close()
         stage.pass_time(SEEN_MS if number % 5 == 4 else 10)
@@ -125,7 +115,7 @@ def test_the_longest_gone_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_store_that_fails_loses_nothing() -> None:
     engine = LaterEngine(Config())
-    stage = Stage(engine=engine)
+    stage = Stage(engine=engine, verifier=verifier())
     member(stage, "ada").close()
     ended = stage.now
     stage.pass_time(100)
@@ -138,10 +128,10 @@ def test_a_store_that_fails_loses_nothing() -> None:
 
 
 def test_pages_of_who_is_online() -> None:
-    stage = Stage()
-    ada = member(stage, "Ada")
-    again(stage, ada)
-    again(stage, ada, hidden=True)
+    stage = Stage(verifier=verifier())
+    for _ in range(2):
+        member(stage, "Ada")
+    member(stage, "Ada", hidden=True)
     member(stage, "eve", hidden=True)
     for name in ("dora", "Bob", "carl"):
         stage.new(name)
@@ -152,7 +142,7 @@ def test_pages_of_who_is_online() -> None:
 
 
 def test_a_page_is_bounded() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     for _ in range(MAX_LISTED + 1):
         stage.new().connect()
     assert len(stage.hub.online(limit=10**9)) == MAX_LISTED

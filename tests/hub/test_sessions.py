@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastchat.config import Config, RoomOptions
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Join, Leave, Member, Presence, PresencePush, Publish, State
-from tests.hub.stage import Stage, texts
+from tests.hub.stage import Stage, options, texts
+from tests.identity.making import token, verifier
 
 
-def again(stage: Stage, first: Any, *rooms: str) -> Any:
-    """Seat one more session of the same user, as those with a token may have."""
+def session(stage: Stage, name: str, *rooms: str) -> Any:
+    """One session, the first or a further one, of a user with a token."""
     one = stage.new()
-    one.connect()
-    stage.hub.users.unseat(one.session)
-    stage.hub.users.seat(one.session, first.session.user.name)
+    one.connect(token=token(now=stage.now, sub=name, name=name))
     for room in rooms:
         one.ask(Join, room)
     one.got.clear()
@@ -24,8 +22,10 @@ def again(stage: Stage, first: Any, *rooms: str) -> Any:
 
 def scene() -> tuple[Stage, Any, Any]:
     """A stage, one who watches the lobby, and bob in it."""
-    stage = Stage()
-    watcher, bob = stage.join("ada", "bob")
+    stage = Stage(verifier=verifier())
+    (watcher,) = stage.join("ada")
+    bob = session(stage, "bob", "lobby")
+    stage.pass_time(1000)
     watcher.ask(Join, "lobby", presence=True)
     watcher.got.clear()
     return stage, watcher, bob
@@ -38,7 +38,7 @@ def told(stage: Stage, watcher: Any) -> list[PresencePush]:
 
 def test_a_second_session_is_not_told_and_counts_once() -> None:
     stage, watcher, bob = scene()
-    second = again(stage, bob)
+    second = session(stage, "bob")
     since = [member for member in watcher.ask(Presence, "lobby")["members"] if member[0] == "bob"][0][2]
     stage.pass_time(1000)
     result = second.ask(Join, "lobby", presence=True)
@@ -49,7 +49,7 @@ def test_a_second_session_is_not_told_and_counts_once() -> None:
 
 def test_the_member_leaves_with_the_last_session() -> None:
     stage, watcher, bob = scene()
-    second, third = again(stage, bob, "lobby"), again(stage, bob, "lobby")
+    second, third = session(stage, "bob", "lobby"), session(stage, "bob", "lobby")
     bob.close()
     second.ask(Leave, "lobby")
     assert told(stage, watcher) == []
@@ -59,7 +59,7 @@ def test_the_member_leaves_with_the_last_session() -> None:
 
 def test_a_session_elsewhere_does_not_count() -> None:
     stage, watcher, bob = scene()
-    again(stage, bob, "kitchen")
+    session(stage, "bob", "kitchen")
     bob.ask(Leave, "lobby")
     assert [push.left for push in told(stage, watcher)] == [("bob",)]
     assert stage.hub.rooms["kitchen"].presence.members["bob"].sessions == 1
@@ -67,7 +67,7 @@ def test_a_session_elsewhere_does_not_count() -> None:
 
 def test_the_state_is_the_users_and_the_last_one_counts() -> None:
     stage, watcher, bob = scene()
-    second = again(stage, bob, "lobby")
+    second = session(stage, "bob", "lobby")
     since = stage.hub.rooms["lobby"].presence.members["bob"].since
     bob.ask(State, "lobby", pack({"typing": True}))
     second.ask(State, "lobby", pack({"away": True}))
@@ -80,9 +80,9 @@ def test_the_state_is_the_users_and_the_last_one_counts() -> None:
 
 
 def test_each_session_has_a_place_of_its_own() -> None:
-    stage = Stage(Config(rooms={"default": RoomOptions(radius=10.0)}))
-    ada, bob = stage.join("ada", "bob")
-    second = again(stage, bob, "lobby")
+    stage = Stage(options(radius=10.0), verifier=verifier())
+    ada, bob = session(stage, "ada", "lobby"), session(stage, "bob", "lobby")
+    second = session(stage, "bob", "lobby")
     for one, x in ((ada, 0), (bob, 5), (second, 50)):
         one.ask(State, "lobby", pack({"at": [x, 0]}))
     ada.ask(Publish, "lobby", pack("x"))

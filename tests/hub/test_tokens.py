@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastchat.config import Config, Guests
+from fastchat.config import Config, Guests, RoomOptions
 from fastchat.engine.memory import MemoryEngine
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import Peer, expiry, facts, owners, proving
@@ -559,3 +559,28 @@ def test_nothing_of_a_token_is_in_what_the_server_says_or_shows() -> None:
     text = token()
     shown = repr([client.session.identity, stage.hub.verifier, client.got, stage.hub.resumes._living])
     assert text not in shown and replace(client.session.identity) == client.session.identity
+
+
+def test_a_closed_room_is_open_to_whom_a_token_names_it() -> None:
+    rooms = {"default": RoomOptions(), "team": RoomOptions(closed=True)}
+    stage = stage_of(config=Config(rooms=rooms, rate_limits=False, guests=Guests.ANYONE))
+    opened: dict[str, Any] = {}
+    for who, given in {
+        "all": {}, "red": {"rooms": ["team:red"]}, "teams": {"rooms": ["team:*"]}, "any": {"rooms": ["*"]},
+        "owner": {"role": "owner"},
+    }.items():  # fmt: skip
+        client, _ = come(stage, sub=who, name=who, **given)
+        answers = {room: client.ask(Join, room) for room in ("team:red", "team:blue", "lobby")}
+        opened[who] = [room for room, answer in answers.items() if not isinstance(answer, Error)]
+    assert opened == {
+        "all": ["lobby"],
+        "red": ["team:red"],
+        "teams": ["team:red", "team:blue"],
+        "any": ["team:red", "team:blue", "lobby"],
+        "owner": ["lobby"],
+    }
+    guest = stage.new("guest")
+    assert guest.ask(Join, "team:red").code == Code.FORBIDDEN
+    ticket = token(now=stage.now, sub="x", name="guest", rooms=["team:red"])
+    assert guest.ask(Join, "team:red", token=ticket)["members"]
+    assert guest.ask(Join, "team:blue").code == Code.FORBIDDEN

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fastchat.errors import Code
 from fastchat.protocol.codec import pack
-from fastchat.protocol.messages import Block, Join, Leave, Presence, PresencePush, Publish, State
+from fastchat.protocol.messages import Block, Join, Leave, Presence, PresencePush, Publish, Refresh, State
 from tests.hub.stage import Stage, options, texts
+from tests.identity.making import token, verifier
 
 
 def watching(stage: Stage) -> Any:
@@ -19,13 +19,15 @@ def watching(stage: Stage) -> Any:
 
 def hidden(stage: Stage, name: str) -> Any:
     """A client whose token hides it."""
-    one = stage.new(name)
-    one.session.identity = replace(one.session.identity, hidden=True)
+    one = stage.new()
+    one.connect(token=token(sub=name, name=name, hidden=True))
+    assert one.session.identity.hidden
+    one.got.clear()
     return one
 
 
 def test_nobody_is_told_of_a_hidden_member() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     ada, eve = watching(stage), hidden(stage, "eve")
     result = eve.ask(Join, "lobby", presence=True)
     assert result["members"] == 1 and [name for name, *_ in result["presence"]] == ["ada"]
@@ -41,7 +43,7 @@ def test_nobody_is_told_of_a_hidden_member() -> None:
 
 
 def test_a_hidden_member_hears_who_comes() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     eve = hidden(stage, "eve")
     eve.ask(Join, "lobby", presence=True)
     stage.join("bob")
@@ -49,7 +51,7 @@ def test_a_hidden_member_hears_who_comes() -> None:
 
 
 def test_a_room_lives_while_a_hidden_member_is_in_it() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     eve = hidden(stage, "eve")
     eve.ask(Join, "lobby")
     (bob,) = stage.join("bob")
@@ -60,7 +62,7 @@ def test_a_room_lives_while_a_hidden_member_is_in_it() -> None:
 
 
 def test_a_hidden_member_takes_nobodys_place() -> None:
-    stage = Stage(options(members=2))
+    stage = Stage(options(members=2), verifier=verifier())
     ada, eve = watching(stage), hidden(stage, "eve")
     assert eve.ask(Join, "lobby")["members"] == 1
     assert stage.new("bob").ask(Join, "lobby")["members"] == 2
@@ -71,7 +73,7 @@ def test_a_hidden_member_takes_nobodys_place() -> None:
 
 
 def test_a_hidden_member_may_block() -> None:
-    stage = Stage()
+    stage = Stage(verifier=verifier())
     ada, eve = watching(stage), hidden(stage, "eve")
     eve.ask(Join, "lobby")
     eve.ask(Block, "ada", True)
@@ -79,14 +81,28 @@ def test_a_hidden_member_may_block() -> None:
     assert texts(eve.got) == []
 
 
-def test_what_changes_in_between_counts_from_the_next_join() -> None:
-    stage = Stage()
+def test_a_fresh_token_hides_and_shows_nobody() -> None:
+    stage = Stage(verifier=verifier())
     ada, eve = watching(stage), hidden(stage, "eve")
     eve.ask(Join, "lobby")
-    eve.session.identity = replace(eve.session.identity, hidden=False)
+    assert eve.ask(Refresh, token(sub="eve", name="eve"))["expires"]
     eve.ask(Leave, "lobby")
-    assert eve.ask(Join, "lobby")["members"] == 2
-    eve.session.identity = replace(eve.session.identity, hidden=True)
+    assert eve.ask(Join, "lobby")["members"] == 1
     eve.close()
+    assert ada.ask(Presence, "lobby")["count"] == 1
+    assert not stage.faults
+
+
+def test_a_user_hidden_in_one_session_and_not_in_another() -> None:
+    stage = Stage(verifier=verifier())
+    ada, eve = watching(stage), hidden(stage, "eve")
+    eve.ask(Join, "lobby")
+    shown = stage.new()
+    shown.connect(token=token(sub="eve", name="eve"))
+    assert shown.ask(Join, "lobby")["members"] == 2
+    eve.ask(State, "lobby", pack({"typing": True}))
+    eve.close()
+    assert [name for name, *_ in ada.ask(Presence, "lobby")["members"]] == ["ada", "eve"]
+    shown.close()
     assert ada.ask(Presence, "lobby")["count"] == 1
     assert not stage.faults
