@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastchat.engine.base import Stored
-from fastchat.hub.publishing import Pending, check_full, may_speak, spread, told
+from fastchat.hub.publishing import Pending, check_full, may_speak, spread, wait
 from fastchat.hub.roles import role_of
 from fastchat.hub.room import Room
 from fastchat.identity.base import Role
@@ -52,13 +52,17 @@ def _store(
     privileged: bool = False,
 ) -> None:
     user = session.user
-    size = check_full(session, room, len(value))
+    size = len(value) + room.overhead
+    check_full(session, room, size)
     ticket = Pending(session, command, value, size, _deliver)
     kind = KINDS[type(command)]
     stored = session.hub.engine.change(
         room.name, user.name, user.id, kind, command.offset, value, privileged, now, ticket
     )
-    told(ticket, room, stored)
+    if stored is not None:
+        _deliver(ticket, room, stored)
+    else:
+        wait(ticket, room)
 
 
 def _deliver(ticket: Pending, room: Room, stored: Stored) -> None:

@@ -54,22 +54,23 @@ def may_speak(session: Session, command: Spoken, size: int, now: int) -> Room | 
     room = session.rooms.get(command.room)
     if room is None:
         room = entering(session, command.room)
-    admission = session.hub.admission
+    hub = session.hub
+    admission = hub.admission
     admission.publishes += 1  # what goes to no room of its publisher is no load, and takes nobody's place
     if admission.closed and not session.peer.reserved:
         retry_ms = admission.publish(now)
         if retry_ms:
-            session.outbox.put(session.hub.refusal.encode(command.id, retry_ms))
+            session.outbox.put(hub.refusal.encode(command.id, retry_ms))
             return None
     limit = room.limit
     if limit is not None:
-        limiting = session.hub.limiting
+        limiting = hub.limiting
         assert limiting is not None
         wait = limiting.speak(session, limit, size, now)
         if wait:
             limiting.over(session, command.id, wait, now)
             return None
-    if session.hub.moderation.rules and type(command) is not Delete:  # who deletes says nothing
+    if hub.moderation.rules and type(command) is not Delete:  # who deletes says nothing
         may_be_heard(session, command.room, now, message=type(command) is Publish)
     return room
 
@@ -79,7 +80,9 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
     plain = key is None and not ephemeral and not reply_to and not mentions
     opts = EMPTY if plain else _opts(command)
     hub, user = session.hub, session.user
-    size = check_full(session, room, len(data) + len(opts))
+    size = len(data) + len(opts) + room.overhead
+    if room.storing_bytes or room.members.full(size):
+        check_full(session, room, size)
     expires = hub.clock() + ttl_ms / 1000 if ttl_ms else 0.0
     ticket = _new(Pending, (session, command, opts, size, deliver, expires))
     stored = hub.engine.append(
@@ -96,23 +99,21 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
     )
     if hub.moderation.rules:
         spoke(session, name, now)
-    told(ticket, room, stored)
+    if stored is not None:
+        deliver(ticket, room, stored)
+    else:
+        wait(ticket, room)
 
 
-def check_full(session: Session, room: Room, size: int) -> int:
-    """Return how many bytes a push takes that relays `size`; raises OVERLOADED if the batch has no room."""
-    size += room.overhead
+def check_full(session: Session, room: Room, size: int) -> None:
+    """Raise ProtocolError OVERLOADED if the batch has no room for a push of `size` bytes."""
     waiting = room.storing_bytes  # must find room in the batch as well, once it is stored
     if room.members.full(size + waiting) or (waiting and waiting + size > session.hub.config.batch_bytes):
         raise ProtocolError(Code.OVERLOADED, "the room has more than can be sent", retry_ms=BUSY_RETRY_MS)
-    return size
 
 
-def told(ticket: Pending, room: Room, stored: Stored | None) -> None:
-    """Go on with what the engine has answered at once, or wait for its answer."""
-    if stored is not None:
-        ticket.deliver(ticket, room, stored)
-        return
+def wait(ticket: Pending, room: Room) -> None:
+    """Count what the engine has not answered yet."""
     room.busy += 1
     room.storing_bytes += ticket.size
 
@@ -141,12 +142,13 @@ def _opts(command: Publish) -> bytes:
 def deliver(ticket: Pending, room: Room, stored: Stored) -> None:
     """Broadcast what got its place, and acknowledge it."""
     session, command, opts, _, _, expires = ticket
+    id, _, data, _, echo, _, _, _, _ = command
     offset, ts, duplicate = stored
     if not duplicate:
-        payload = message(room.packed, offset, ts, session.user.packed, command.data, opts)
-        spread(session, command, room, payload, offset, command.echo, expires)
-    if command.id:
-        session.outbox.put(publish_result(command.id, offset, ts, duplicate))
+        payload = message(room.packed, offset, ts, session.user.packed, data, opts)
+        spread(session, command, room, payload, offset, echo, expires)
+    if id:
+        session.outbox.put(publish_result(id, offset, ts, duplicate))
 
 
 def spread(
