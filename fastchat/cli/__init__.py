@@ -22,6 +22,8 @@ COMMANDS = {
     "backup": "Copy everything that is kept, while the server runs.",
     "audit": "Show what moderators did.",
     "bench": "Measure what a server can carry, and compare.",
+    "keygen": "Make a key for tokens.",
+    "token": "Make a token: who somebody is, and what they may do.",
     "version": "Show the versions of what runs here.",
     "completion": "Print the shell's completion script.",
 }

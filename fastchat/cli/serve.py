@@ -16,13 +16,21 @@ from fastchat.cli import baseline
 from fastchat.cli.baseline import KINDS
 from fastchat.cli.failure import USAGE, Failure
 from fastchat.cli.options import DEFAULT_URL
-from fastchat.config import Config, Policy
+from fastchat.config import Config, Guests, Policy
+from fastchat.identity.keys import SECRET_VARIABLE
+from fastchat.identity.tokens import ALGORITHMS
 from fastchat.protocol.codec import EXTENSION as CODEC
 from fastchat.protocol.framing import EXTENSION as FRAMING
 from fastchat.server import Server
 from fastchat.settings import load
 
 NO_LIMITS = "WARNING: RATE LIMITS ARE OFF: anybody who connects can flood every room. For laboratories only."
+WHO = {
+    Guests.LOCAL: "guests from this machine",
+    Guests.ANYONE: "guests from everywhere, under any name",
+    Guests.NOBODY: "no guests",
+}
+TOKENS = ", and who has a token (fastchat token --help)"
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -35,6 +43,7 @@ Examples:
   fastchat serve --unix /run/fastchat.sock --host ""
   fastchat serve --data /var/lib/fastchat
   fastchat serve --room game.durability=memory --room game.coalesce_ms=50
+  fastchat serve --guests nobody --token-algorithm EdDSA --token-key fastchat-token.pub
   fastchat serve --set flush_budget_ms=0 --limits off
   fastchat serve --server threaded        # one to compare with
 """
@@ -55,6 +64,9 @@ Examples:
 @click.option("--data", metavar="PATH", help="Folder of what is kept; fastchat-data by default.")
 @click.option("--tls-cert", type=click.Path(dir_okay=False), help="PEM file: the port then speaks TLS only.")
 @click.option("--tls-key", type=click.Path(dir_okay=False), help="PEM file of the certificate's key.")
+@click.option("--guests", type=click.Choice([g.value for g in Guests]), help="Who needs no token.")
+@click.option("--token-algorithm", type=click.Choice(ALGORITHMS), help="What signs tokens.")
+@click.option("--token-key", "token_keys", multiple=True, metavar="[KID=]FILE", help="What checks tokens.")
 @click.option("--allow-insecure-bind", is_flag=True, default=None, help="Whoever reaches the port may chat.")
 @click.option("--limits", type=click.Choice(("on", "off")), help="off: no rate limits, for laboratories.")
 @click.option("--history", type=click.IntRange(0), metavar="N", help="Messages kept per room.")
@@ -72,6 +84,9 @@ def command(
     data: str | None,
     tls_cert: str | None,
     tls_key: str | None,
+    guests: str | None,
+    token_algorithm: str | None,
+    token_keys: tuple[str, ...],
     allow_insecure_bind: bool | None,
     limits: str | None,
     history: int | None,
@@ -82,7 +97,8 @@ def command(
 ) -> None:
     """Start the server; Ctrl-C lets everybody leave in good order, a second Ctrl-C ends at once.
 
-    Settings come from the file, then the variables FASTCHAT_..., then these options; later wins.
+    Settings come from the file, then the variables FASTCHAT_..., then these options; later wins. A secret for
+    tokens comes from a file or from FASTCHAT_TOKEN_SECRET, never from here.
     """
     flags: dict[str, object] = {}
     for setting in settings:
@@ -92,8 +108,9 @@ def command(
         if key == "rooms":
             raise click.UsageError(f"--set {setting}: write --room NS.OPTION=VALUE")
         flags[key.replace("-", "_")] = value
-    given = {"host": host, "port": port, "unix": unix, "tls_cert": tls_cert, "tls_key": tls_key}
-    given |= {"engine": engine, "data": data}
+    given: dict[str, object] = {"host": host, "port": port, "unix": unix}
+    given |= {"tls_cert": tls_cert, "tls_key": tls_key, "engine": engine, "data": data}
+    given |= {"guests": guests, "token_algorithm": token_algorithm, "token_keys": token_keys or None}
     given |= {"allow_insecure_bind": allow_insecure_bind, "rate_limits": limits}
     flags |= {key: value for key, value in given.items() if value is not None}
     short = {"history": history, "policy": policy}
@@ -115,7 +132,7 @@ def serve(config: Config, log_level: str) -> None:
         )
     if not config.rate_limits:
         click.echo(NO_LIMITS, err=True)
-    server = Server(config)
+    server = Server(config, token_secret=os.environ.get(SECRET_VARIABLE, ""))
 
     def ready() -> None:
         click.echo(greeting(config, server.addresses))
@@ -145,6 +162,8 @@ def greeting(config: Config, addresses: list[str]) -> str:
         lines.append(f"  talk      fastchat chat lobby --name ada{where}")
         lines.append(f"  clients   {url}  or  ws{s}://{address}/ws")
         lines.append(f"  page      http{s}://{address}/")
+    if config.token_algorithm or config.guests is not Guests.LOCAL:
+        lines.append(f"  who       {WHO[config.guests]}{TOKENS if config.token_algorithm else ''}")
     kept = f"{config.data}/" if config.engine == "sqlite" else "in memory: nothing outlives the server"
     lines.append(f"  data      {kept}")
     lines.append("Ctrl-C lets everybody leave in good order; twice ends at once.")
