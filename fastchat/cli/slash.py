@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
+COLUMN = 25  # where /help begins to explain
 MOST_SECONDS = 10 * 365 * UNITS["d"]
 
 
@@ -38,17 +39,17 @@ TALKING = (
     Slash("unreact", "EMOJI [#N]", "take a reaction back", "/unreact 👍 #12"),
     Slash("history", "[NUMBER]", "show the last 20, or so many", "/history 50"),
     Slash("away", "[TEXT]", "show others that you are away", "/away at lunch"),
-    Slash("back", "", "... and that you are back"),
+    Slash("back", "", "show that you are back"),
     Slash("block", "NAME", "hear no more of somebody"),
     Slash("unblock", "NAME", "hear them again"),
     Slash("ping", "", "measure a round trip to the server"),
-    Slash("help", "[TEXT]", "this list, or one command", "/help ban"),
+    Slash("help", "[TEXT]", "this list, or one command; /help moderating", "/help ban"),
     Slash("quit", "", "leave (so do Ctrl-D and Ctrl-C)"),
 )
 
 MODERATING = (
     Slash("kick", "NAME [TEXT]", "turn somebody out; TEXT says why", "/kick bob that is enough"),
-    Slash("ban", "NAME [TIME] [TEXT]", "... and keep them out, for a time or for good", "/ban bob 2h spam"),
+    Slash("ban", "NAME [TIME] [TEXT]", "turn somebody out for a time, or for good", "/ban bob 2h spam"),
     Slash("unban", "NAME", "let them in again"),
     Slash("mute", "NAME [TIME] [TEXT]", "let somebody read only", "/mute bob 5m cool down"),
     Slash("unmute", "NAME", "let them speak again"),
@@ -57,7 +58,7 @@ MODERATING = (
     Slash("unlock", "", "let everybody speak and join again"),
     Slash("cap", "NUMBER", "at most so many members; 0 ends it", "/cap 50"),
     Slash("op", "NAME", "make somebody a moderator of the room"),
-    Slash("deop", "NAME", "take that back"),
+    Slash("deop", "NAME", "make them a member again"),
 )
 
 COMMANDS: Mapping[str, Slash] = {slash.word: slash for slash in (*TALKING, *MODERATING)}
@@ -141,22 +142,26 @@ READERS = {
 
 def manual(word: str | None = None) -> list[str]:
     """What /help shows; raises SlashError for a word that is none."""
-    if word is not None:
-        slash = COMMANDS.get(word.strip().removeprefix("/").casefold())
-        if slash is None:
-            raise SlashError(f"there is no /{word}; /help lists what there is")
-        lines = [f"  {f'/{slash.word} {slash.usage}'.strip()}", f"      {slash.help}"]
-        return [*lines, f"      for example: {slash.example}"] if slash.example else lines
-    lines = ["What you type is said. Each message has a number, #12; a command without one means the last."]
-    lines += [_row(slash) for slash in TALKING]
-    lines += ["For moderators of the room (a TIME is 90s, 5m, 2h, 7d; without it, for good):"]
-    lines += [_row(slash) for slash in MODERATING]
-    return [
-        *lines,
-        "  //text             say something that begins with a slash",
-        'A name with spaces stands in quotes: /kick "bob the builder". -2 means your last message but one.',
-    ]
+    if word is None:
+        return [
+            "What you type is said. Messages have numbers (#12); without one, the last is meant.",
+            *map(_row, TALKING),
+            f"  {'//TEXT':<{COLUMN}} say something that begins with a slash",
+            f"For moderators: {' '.join('/' + slash.word for slash in MODERATING)}",
+        ]
+    word = word.strip().removeprefix("/").casefold()
+    if word == "moderating":
+        return [
+            *map(_row, MODERATING),
+            "A TIME is 90s, 5m, 2h, 7d; without it, for good.",
+            'A name with spaces stands in quotes: /kick "bob the builder"',
+        ]
+    slash = COMMANDS.get(word)
+    if slash is None:
+        raise SlashError(f"there is no /{word}; /help lists what there is")
+    example = f"; for example: {slash.example}" if slash.example else ""
+    return [_row(slash) + example]
 
 
 def _row(slash: Slash) -> str:
-    return f"  {f'/{slash.word} {slash.usage}'.strip():<27} {slash.help}"
+    return f"  {f'/{slash.word} {slash.usage}'.strip():<{COLUMN}} {slash.help}"
