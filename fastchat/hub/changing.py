@@ -5,9 +5,11 @@ Invariant: a change takes an offset in the room's order like a message, and ever
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fastchat.engine.base import Stored
+from fastchat.engine.base import Record, Stored
+from fastchat.errors import ProtocolError
 from fastchat.hub.publishing import Pending, check_full, may_speak, spread, wait
 from fastchat.hub.roles import role_of
 from fastchat.hub.room import Room
@@ -54,13 +56,14 @@ def _store(
     user = session.user
     size = len(value) + room.overhead
     check_full(session, room, size)
-    ticket = Pending(session, command, value, size, _deliver)
+    deliver = _deliver_noted if privileged else _deliver
+    ticket = Pending(session, command, value, size, deliver)
     kind = KINDS[type(command)]
     stored = session.hub.engine.change(
         room.name, user.name, user.id, kind, command.offset, value, privileged, now, ticket
     )
     if stored is not None:
-        _deliver(ticket, room, stored)
+        deliver(ticket, room, stored)
     else:
         wait(ticket, room)
 
@@ -75,3 +78,13 @@ def _deliver(ticket: Pending, room: Room, stored: Stored) -> None:
         spread(session, command, room, payload, offset)
     if command.id:
         session.outbox.put(publish_result(command.id, offset, ts, duplicate))
+
+
+def _deliver_noted(ticket: Pending, room: Room, stored: Stored) -> None:
+    """Deliver a deletion by a moderator, and write it down: whose message it was only the engine knows."""
+    session, command = ticket.session, ticket.command
+    _deliver(ticket, room, stored)
+    detail = pack({"id": session.identity.id, "offset": command.offset})
+    record = Record(stored.ts, room.name, session.user.name, "delete", "", detail)
+    with suppress(ProtocolError):  # the store is away: the room's history says so, too, with who did it
+        session.hub.facts.put((), (record,))

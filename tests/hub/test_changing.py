@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from fastchat.engine.base import Record
+from fastchat.engine.memory import MemoryEngine
 from fastchat.errors import Code
 from fastchat.identity.base import Identity, Role
 from fastchat.protocol.codec import pack
@@ -124,6 +126,19 @@ def test_rights() -> None:
         answer = who.ask(make, "lobby", 1, *arguments)
         assert refused(answer, Code.FORBIDDEN) is not allowed, (make, role, own)
         assert len(ada.take(Change)) == allowed
+
+
+def test_what_a_moderator_deletes_is_written_down() -> None:
+    stage = Stage()
+    ada, bob = stage.join("ada", "bob")
+    ada.send(Publish(0, "lobby", pack("x")), Publish(0, "lobby", pack("y")), Delete(0, "lobby", 2))
+    bob.session.identity = Identity("t:bob", Role.MODERATOR)
+    assert bob.ask(Delete, "lobby", 1)["offset"] == 4
+    assert refused(bob.ask(Delete, "lobby", 1), Code.NO_SUCH_MESSAGE)
+    assert isinstance(stage.engine, MemoryEngine)
+    assert list(stage.engine.records) == [
+        Record(stage.now, "lobby", "bob", "delete", "", pack({"id": "t:bob", "offset": 1}))
+    ]
 
 
 def test_a_moderator_of_another_room_is_none_here() -> None:

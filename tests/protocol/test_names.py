@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat.errors import Code, ProtocolError
-from fastchat.protocol.names import fold, room_name, user_name
+from fastchat.protocol.names import MAX_EMOJI, emoji_name, fold, room_name, user_name
 
 GOOD_ROOMS = ["a", "lobby", "Game:7/level.1_x-Y", "r" * 64, ":", "0"]
 BAD_ROOMS = ["", "r" * 65, "a b", "a\n", "café", "ａ", "a\0", "a?b", "\u202ea", "a,b", "#a"]
@@ -94,3 +94,27 @@ def test_what_passes_stays_and_folds_to_itself(name: str) -> None:
         return
     assert user_name(good) == good
     assert fold(good) == fold(name) == fold(fold(good))
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+SCOTLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbsct") + "\U000e007f"
+
+
+@pytest.mark.parametrize("emoji", ["+1", ":tada:", "\u2764\ufe0f", FAMILY, SCOTLAND, "x" * 32])
+def test_reactions(emoji: str) -> None:
+    assert emoji_name(emoji) == emoji
+    assert len(emoji.encode()) <= MAX_EMOJI
+
+
+def test_reactions_are_normalised() -> None:
+    assert emoji_name("e\u0301") == "\u00e9"
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    ["", "x" * 33, "\u00e9" * 17, "a b", "\u00a0", "\n", "\x7f", "\u202e", "\u200b", "\ue000", "\u2028"],
+)
+def test_reactions_refused(emoji: str) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        emoji_name(emoji)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_ARGUMENT, "emoji")
