@@ -36,6 +36,11 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
+def examples() -> list[tuple[str, str]]:
+    """The Python examples that stand alone; those of GAMES.md are parts of one (test_games.py)."""
+    return [(name, text) for name, text in blocks("python") if not name.startswith("GAMES-")]
+
+
 def command_lines() -> list[str]:
     """List what the documents call fastchat with, in blocks and in running text."""
     shell = [line for _, text in blocks("sh") for line in text.splitlines()]
@@ -72,11 +77,11 @@ def test_a_command_line_that_is_wrong_is_found() -> None:
 
 
 @contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+def running(*command: str, cwd: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
     """Start a process, and end it whatever happens."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "FASTCHAT_ENGINE": "memory"}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             yield process
@@ -120,10 +125,10 @@ PYTHON = {
 
 
 def test_every_python_example_is_known() -> None:
-    assert [name for name, _ in blocks("python")] == list(PYTHON)
+    assert [name for name, _ in examples()] == list(PYTHON)
 
 
-@pytest.mark.parametrize("name, text", blocks("python"), ids=[name for name, _ in blocks("python")])
+@pytest.mark.parametrize("name, text", examples(), ids=[name for name, _ in examples()])
 def test_the_python_examples_run(name: str, text: str, server: str) -> None:
     assert ADDRESS in text
     with running(sys.executable, "-W", "error", "-c", text.replace(ADDRESS, server)) as process:
