@@ -178,7 +178,7 @@ class Acts:
 
     async def _changed(self, command: wire.Edit | wire.Delete | wire.React) -> Ack:
         await self._in(command.room)
-        return ack_of(await self._call(command))
+        return ack_of(await self._call(command, kind=Kind.CHANGE))
 
 
 def ack_of(body: Mapping[str, Any]) -> Ack:

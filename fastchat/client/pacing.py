@@ -1,6 +1,6 @@
-"""What the server takes only so fast: publishes that wait because one of them came too early.
+"""What the server takes only so fast: publishes and changes that wait because one of them came too early.
 
-Invariant: what is published in a room after a refusal came waits behind what was refused, so that a sender's
+Invariant: what is said in a room after a refusal came waits behind what was refused, so that a sender's
 messages keep their order; they go one at a time, as far apart as the server asked for.
 """
 

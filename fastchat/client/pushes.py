@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastchat.client.events import Complaint, Event, Online, Presence
 from fastchat.client.failures import Refused
 from fastchat.client.feed import Feed
-from fastchat.client.requests import Kind, Request
+from fastchat.client.requests import OWN, Kind, Request
 from fastchat.errors import Code
 from fastchat.protocol import messages as wire
 
@@ -38,7 +38,7 @@ def _result(core: Core, push: wire.Result, size: int, now: float) -> None:
     feed = core.feeds.get(request.room)
     if feed is not None:
         _room_result(core, feed, request, push, size, now)
-    if request.kind in (Kind.CALL, Kind.JOIN, Kind.PUBLISH):
+    if request.kind not in OWN:
         core.answer(push.id, push.body)
 
 
@@ -103,7 +103,7 @@ def _error(core: Core, push: wire.Error, size: int, now: float) -> None:
     elif request.kind is Kind.RENEW:
         core.passport.unrenewed(now)
         core.tell(Complaint(refusal.code, push.text), size)
-    if request.kind in (Kind.CALL, Kind.JOIN, Kind.PUBLISH):
+    if request.kind not in OWN:
         core.answer(push.id, refusal)
 
 

@@ -26,6 +26,7 @@ class Kind(Enum):
     CALL = "call"  # nothing: it is the caller's
     JOIN = "join"  # the room begins, then it is the caller's
     PUBLISH = "publish"  # without echo the result stands for the message, then it is the caller's
+    CHANGE = "change"  # nothing; like a publish it may wait for its turn
     REJOIN = "rejoin"  # the room goes on after a reconnection; nobody waits
     FILL = "fill"  # HISTORY for a hole; nobody waits
     PROBE = "probe"  # PING to a silent server; nobody waits
@@ -49,8 +50,8 @@ class Request:
 
     @property
     def patient(self) -> bool:
-        """It may wait while the server takes no more: a publish under a key, which nothing can double."""
-        return self.kind is Kind.PUBLISH and self.until > 0
+        """It may wait while the server takes no more: what was refused was not done, and goes again once."""
+        return self.kind in (Kind.PUBLISH, Kind.CHANGE) and self.until > 0
 
 
 class Requests:

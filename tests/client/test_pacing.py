@@ -63,6 +63,22 @@ def test_others_wait_behind_it_and_go_one_at_a_time() -> None:
     assert ids(script) == [five]
 
 
+def test_changes_wait_like_messages() -> None:
+    script = Script().connected()
+    script.joined()
+    one = publish(script, 1)
+    script.sent()
+    script.say(codec.error(one, 400, "slowly", retry_ms=200))
+    edit = wire.Edit(0, "lobby", 1, pack("x"))
+    two = script.core.request(edit, script.now, Kind.CHANGE, until=script.now + 5)
+    assert script.sent() == []
+    assert [later(script, 0.2), later(script, 0.2)] == [[one], [two]]
+    script.say(codec.error(two, 400, "slowly", retry_ms=200))
+    assert two not in script.answers and later(script, 0.2) == [two]
+    script.say(codec.publish_result(two, 3, 1))
+    assert script.answers[two]["offset"] == 3
+
+
 def test_two_under_way_keep_their_order_when_both_are_refused() -> None:
     script = Script().connected()
     script.joined()
