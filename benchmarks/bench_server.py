@@ -12,7 +12,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +63,9 @@ def show(scenario: Scenario, label: str, sample: Sample) -> str:
     return f"{table.number(figures.FIGURES[figure][1](sample))} {figure}"
 
 
-def run(scenario: Scenario, cores: Cores) -> dict[str, Any]:
+def run(
+    scenario: Scenario, cores: Cores, take: Callable[[Case, Cores, int], Sample] = measure
+) -> dict[str, Any]:
     """All rounds of a scenario; what cannot be measured is said and costs only its own sample."""
     rounds: list[dict[str, Sample]] = []
     failures: list[str] = []
@@ -73,7 +75,7 @@ def run(scenario: Scenario, cores: Cores) -> dict[str, Any]:
         for case in scenario.cases[turn:] + scenario.cases[:turn]:
             begun = time.monotonic()
             try:
-                one[case.label] = measure(case, cores, seed=number + 1)
+                one[case.label] = take(case, cores, number + 1)
                 said = show(scenario, case.label, one[case.label])
             except BenchError as error:
                 failures.append(f"round {number + 1}, {case.label}: {error}")

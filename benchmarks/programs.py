@@ -16,7 +16,7 @@ from fastchat.bench import processes
 from fastchat.bench.failure import BenchError
 from fastchat.bench.machine import ROOT
 from fastchat.bench.processes import Cores, Place, Running
-from fastchat.bench.targets import BUILT_IN, Target
+from fastchat.bench.targets import BUILT_IN, NEVER_REFUSE, SERVE, Target
 
 __all__ = [
     "ALONE", "BUILD", "ROOT", "BenchError", "Cores", "Running", "build", "compiler", "place", "running",
@@ -26,7 +26,8 @@ SOURCES = Path(__file__).resolve().parent / "reference"
 BUILD = SOURCES / "build"
 CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-std=gnu11")
 
-ALONE = {"bench_server.py", "bench_presence.py"}  # programs of their own: not functions of pytest-benchmark
+# programs of their own: not functions of pytest-benchmark
+ALONE = {"bench_server.py", "bench_presence.py", "bench_store.py"}
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "server": ("server.c",),
     "faults.so": ("faults.c", "-shared", "-fPIC", "-ldl"),
@@ -34,7 +35,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 
 NAIVE = ("{python}", "-m", "benchmarks.naive_server", "--port", "{port}")
 REFERENCE = (str(BUILD / "server"), "--port", "{port}")
+STORE = (*SERVE, "--limits", "off", "--engine", "sqlite", "--data", "{folder}/data")
 SERVERS: Mapping[str, Target] = {target.name: target for target in BUILT_IN} | {
+    "fastchat-sqlite": Target("fastchat-sqlite", STORE, settings=NEVER_REFUSE),
     "naive": Target("naive", NAIVE, coalescing=False),
     "reference": Target("reference", REFERENCE, language="C"),
     "reference-uncoalesced": Target(

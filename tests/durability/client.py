@@ -24,6 +24,7 @@ class Hopeless(Exception):
 
 CONNECTING = 1  # id of CONNECT
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() resets, and leaves no port in TIME_WAIT
+REPLACED = 207
 AGAIN = (101, 103)  # may pass later: the same key is sent again on the next connection
 
 
@@ -38,8 +39,8 @@ class Run(Protocol):
     def connected(self, client: Client) -> None:
         """A connection stands, nothing is sent yet."""
 
-    def admitted(self, client: Client, first: bool) -> None:
-        """It may speak, for the first time or again."""
+    def admitted(self, client: Client) -> None:
+        """It may speak."""
 
     def acknowledged(self) -> None:
         """One message more is stored."""
@@ -180,6 +181,11 @@ class Client:
         elif op == ERROR and message[2] in AGAIN:
             self._ledger.seen[f"refused with {message[2]}"] += 1
             self._fail()
+        elif op == BYE and message[1] == REPLACED:
+            # a connection that was cut before its CONNECT was read came after this one: who is newer, the
+            # server cannot know
+            self._ledger.seen["replaced by a connection that was cut"] += 1
+            self._fail()
         elif op in (ERROR, BYE):
             self._ledger.fault(f"{self.member.name} was refused: {message}")
             self._fail()
@@ -191,7 +197,7 @@ class Client:
             self.line.close()
 
     def _let_in(self, body: dict[str, Any]) -> None:
-        first, self.secret = self.secret is None, body["session"]
+        self.secret = body["session"]
         room = body["rooms"][self.room]
         if "error" in room:
             self._ledger.fault(f"{self.member.name} was not let into {self.room}: {room}")
@@ -202,7 +208,7 @@ class Client:
         for text in self.unacknowledged:
             self._publish(text)
         self.speaking = True
-        self._run.admitted(self, first)
+        self._run.admitted(self)
 
     def _acknowledged(self, number: int, body: dict[str, Any]) -> None:
         text = self._waiting.pop(number, None)

@@ -56,7 +56,7 @@ class Kills:
     def connected(self, client: Client) -> None:
         """Nothing is to be done."""
 
-    def admitted(self, client: Client, first: bool) -> None:
+    def admitted(self, client: Client) -> None:
         self._fill()
 
     def acknowledged(self) -> None:

@@ -35,7 +35,7 @@ SETTINGS = (
     "--room", "process.durability=process", "--room", "process.history=1000000",
     "--room", "short.durability=memory", "--room", "short.history=3",
 )  # fmt: skip
-LIFE = 1.0  # seconds a connection lives in the mean, until all cuts are made
+LIFE = 1.0  # seconds a connection lives in the mean once it is let in, until all cuts are made
 PUBLISHES = 20.0  # a second, over all rooms
 AWAY = 0.3  # of those who were cut stay away, half as long as a connection lives
 EARLY = 0.1  # of the connections are cut at once, perhaps before CONNECT is answered
@@ -95,22 +95,20 @@ class Recovery:
         return await self.server.up()
 
     def connected(self, client: Client) -> None:
-        if client.secret is not None:  # else its name would be taken by somebody whom only silence betrays
-            self._plan(client)
+        # never the first: its name would be taken by somebody whom only silence betrays
+        if client.secret is not None and self._rng.random() < EARLY:
+            self._plan(client, self._rng.uniform(0, MOMENT))
 
-    def admitted(self, client: Client, first: bool) -> None:
-        if first:
-            self._plan(client)
+    def admitted(self, client: Client) -> None:
+        self._plan(client, self._rng.expovariate(1 / self._life))
 
     def acknowledged(self) -> None:
         self._open -= 1
         self._consider()
 
-    def _plan(self, client: Client) -> None:
-        """Cut this connection some time, if it has not had all its cuts."""
+    def _plan(self, client: Client, delay: float) -> None:
+        """Cut this connection after some seconds, if it has not had all its cuts."""
         if self._left[client] and client.line is not None:
-            early = self._rng.random() < EARLY
-            delay = self._rng.uniform(0, MOMENT) if early else self._rng.expovariate(1 / self._life)
             asyncio.get_running_loop().call_later(delay, self._doom, client, client.line)
 
     def _doom(self, client: Client, line: Line) -> None:
