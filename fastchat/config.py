@@ -37,6 +37,13 @@ class Durability(Enum):
     POWER = "power"  # the disk has it: it survives the loss of power
 
 
+class HookFailure(Enum):
+    """What becomes of a message that the hook has failed to judge."""
+
+    ALLOW = "allow"
+    REJECT = "reject"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomOptions:
     """Options of the rooms of one namespace (the part of a room's name before the first ':')."""
@@ -57,6 +64,8 @@ class RoomOptions:
     burst: int = 10  # of them at once
     rate_bytes: int = 16 * KIB  # bytes a second in these messages; at once twice that; 0: no limit
     state_rate: float = 20.0  # states and read marks a second, those of two seconds at once; 0: no limit
+    filter: str = ""  # a file of words that are not to be said; "": none
+    use_hook: bool = True  # whether the server's hook judges their messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,11 @@ class Config:
     engine: str = ""  # "memory" or "sqlite"; "": memory in a program of yours, sqlite in `fastchat serve`
     data: str = "fastchat-data"  # the folder of what is kept
     store_queue_bytes: int = 16 * MIB  # may wait for the store; beyond it PUBLISH gets 101
+
+    # who judges messages
+    hook: str = ""  # a coroutine function, as MODULE:FUNCTION; "": none
+    hook_seconds: float = 1.0  # it may take this long for a message
+    hook_failure: HookFailure = HookFailure.ALLOW
 
     drain_seconds: float = 10.0  # how long SIGTERM or Ctrl-C may take
 

@@ -27,6 +27,7 @@ from fastchat.identity.keys import verifier
 from fastchat.meter import Meter
 from fastchat.protocol.codec import Limits
 from fastchat.protocol.jsonwire import to_json
+from fastchat.screens import Screens
 from fastchat.transports.caps import Caps, Networks, most_connections
 from fastchat.transports.clock import Clock
 from fastchat.transports.collector import Collector
@@ -124,6 +125,7 @@ class Server:
         )
         self._flusher.serve(self.broadcaster)
         node = config.node or f"node-{secrets.token_hex(4)}"
+        self._screens = Screens(config, lambda: self.wiring.now())
         self.hub = Hub(
             config,
             engine,
@@ -134,6 +136,7 @@ class Server:
             report=_report,
             verifier=self._verifier,
             admission=Admission(config.admission, config.connect_utilisation, config.publish_utilisation),
+            screening=self._screens.screening,
         )
         self._site = HttpSite(
             config, lambda: not self.wiring.draining, lambda: self.gauge.capacity(time.monotonic())
@@ -245,6 +248,7 @@ class Server:
             await asyncio.sleep(0)
         if self._tick is not None:
             self._tick.cancel()
+        self._screens.stop()
         self._flusher.stop()
         await self._store.close()
 
@@ -266,6 +270,7 @@ class Server:
         """
         await self.start()
         self._collector.take()
+        self._screens.watch()
         loop = asyncio.get_running_loop()
         first, second = asyncio.Event(), asyncio.Event()
 

@@ -51,6 +51,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "store": ("engine", "data", "store_queue_bytes"),
     "memory": ("history_total_bytes", "idempotency_seconds", "idempotency_bytes"),
+    "moderation": ("hook", "hook_seconds", "hook_failure"),
 }  # fmt: skip
 ROOMS = "rooms"  # the section of namespaces: [rooms.default], [rooms.game], ...
 SECTION_OF = {key: section for section, keys in SECTIONS.items() for key in keys}

@@ -54,6 +54,7 @@ CONFIG_BOUNDS: Mapping[str, tuple[float, float]] = {
     "idempotency_seconds": (300, 30 * DAY),  # PROTOCOL.md promises 5 minutes at least
     "idempotency_bytes": (0, inf),
     "store_queue_bytes": (64 * KIB, GIB),
+    "hook_seconds": (0.01, 60),
 }
 ROOM_BOUNDS: Mapping[str, tuple[float, float]] = {
     "history": (0, 1_000_000),

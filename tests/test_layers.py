@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hub",),
     ("transports",),
     ("client", "bench", "baselines"),
-    ("settings*", "server"),
+    ("settings*", "hooks", "screens", "server"),
     ("",),  # fastchat itself: what a user of the library imports
     ("cli", "__main__"),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastchat.engine.base import Record, Stored
 from fastchat.errors import ProtocolError
+from fastchat.hub.flagging import flagging
 from fastchat.hub.publishing import Pending, check_full, may_speak, spread, wait
 from fastchat.hub.roles import role_of
 from fastchat.hub.room import Room
@@ -27,8 +28,16 @@ KINDS = {Edit: "edit", Delete: "delete", React: "react"}
 def edit(session: Session, command: Edit, now: int) -> None:
     """Answer EDIT (PROTOCOL, "Commands"); the engine knows whose message it is."""
     room = may_speak(session, command, len(command.data), now)
-    if room is not None:
-        _store(session, command, room, command.data, now)
+    if room is None:
+        return
+    if room.screen is not None:
+        room.screen.take(session, command, room, _edit, now)
+        return
+    _edit(session, command, room, now)
+
+
+def _edit(session: Session, command: Edit, room: Room, now: int, flag: str = "") -> None:
+    _store(session, command, room, command.data, now, flag=flag)
 
 
 def delete(session: Session, command: Delete, now: int) -> None:
@@ -52,11 +61,12 @@ def _store(
     value: bytes,
     now: int,
     privileged: bool = False,
+    flag: str = "",
 ) -> None:
     user = session.user
     size = len(value) + room.overhead
     check_full(session, room, size)
-    deliver = _deliver_noted if privileged else _deliver
+    deliver = _deliver_noted if privileged else flagging(_deliver, flag)
     ticket = Pending(session, command, value, size, deliver)
     kind = KINDS[type(command)]
     stored = session.hub.engine.change(

@@ -32,6 +32,7 @@ from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
 from fastchat.hub.room import Room
+from fastchat.hub.screening import Screening
 from fastchat.hub.seen import LastSeen, Online, Seen, online
 from fastchat.hub.session import NOBODY, Link, Peer, Session
 from fastchat.hub.users import Users
@@ -54,7 +55,7 @@ class Hub:
     `report` is told what went wrong inside: what was being done and the exception, whose text may hold what
     users wrote, so only its type and traceback are for the log.
     `admission` counts what is published and says what is too much; without it nothing is. `verifier` checks
-    tokens; without it there are none.
+    tokens; without it there are none. `screening` looks at what is published before it counts.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Hub:
         report: Callable[[str, Exception], None],
         admission: Admission | None = None,
         verifier: Verifier | None = None,
+        screening: Screening | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -79,6 +81,7 @@ class Hub:
         self.report = report
         self.admission = admission or Admission(False)
         self.verifier = verifier
+        self.screening = screening
         self.refusal = Refusal()
         self.limiting = Limiting(config) if config.rate_limits else None
         self.limits = Limits(config.max_depth, config.max_elements)
@@ -178,6 +181,7 @@ class Hub:
             raise ProtocolError(Code.TOO_MANY_ROOMS, "the server has too many rooms", retry_ms=RETRY_MS)
         limit = None if self.limiting is None else self.limiting.of(name)
         room = Room(name, self.config.room(name), self.broadcaster, limit)
+        room.screen = None if self.screening is None else self.screening.screen(room.options)
         self.engine.hold(name)
         self.rooms[name] = room
         return room

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from fastchat.broadcast import Outbox
 from fastchat.engine.base import Stored
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub.flagging import flagging
 from fastchat.hub.limits import BUSY_RETRY_MS
 from fastchat.hub.moderation import may_be_heard, spoke
 from fastchat.hub.near import put_near
@@ -40,8 +41,12 @@ class Pending(NamedTuple):
 def publish(session: Session, command: Publish, now: int) -> None:
     """Answer PUBLISH (PROTOCOL, "Commands")."""
     room = may_speak(session, command, len(command.data), now)
-    if room is not None:
-        _store(session, command, room, now)
+    if room is None:
+        return
+    if room.screen is not None:
+        room.screen.take(session, command, room, _store, now)
+        return
+    _store(session, command, room, now)
 
 
 def may_speak(session: Session, command: Spoken, size: int, now: int) -> Room | None:
@@ -75,7 +80,7 @@ def may_speak(session: Session, command: Spoken, size: int, now: int) -> Room | 
     return room
 
 
-def _store(session: Session, command: Publish, room: Room, now: int) -> None:
+def _store(session: Session, command: Publish, room: Room, now: int, flag: str = "") -> None:
     _, name, data, key, _, ephemeral, ttl_ms, reply_to, mentions = command
     plain = key is None and not ephemeral and not reply_to and not mentions
     opts = EMPTY if plain else _opts(command)
@@ -84,7 +89,8 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
     if room.storing_bytes or room.members.full(size):
         check_full(session, room, size)
     expires = hub.clock() + ttl_ms / 1000 if ttl_ms else 0.0
-    ticket = _new(Pending, (session, command, opts, size, deliver, expires))
+    act = deliver if not flag else flagging(deliver, flag)
+    ticket = _new(Pending, (session, command, opts, size, act, expires))
     stored = hub.engine.append(
         name,
         user.name,
@@ -100,7 +106,7 @@ def _store(session: Session, command: Publish, room: Room, now: int) -> None:
     if hub.moderation.rules:
         spoke(session, name, now)
     if stored is not None:
-        deliver(ticket, room, stored)
+        act(ticket, room, stored)
     else:
         wait(ticket, room)
 

@@ -17,6 +17,7 @@ from fastchat.hub.rates import Limit
 from fastchat.protocol.codec import gap, pack
 
 if TYPE_CHECKING:
+    from fastchat.hub.screening import Screen
     from fastchat.hub.session import Session
 
 
@@ -26,6 +27,7 @@ class Room:
     __slots__ = (
         "name", "packed", "options", "members", "watchers", "presence", "entering", "busy",
         "storing_bytes", "overhead", "epoch", "newest", "limit", "near", "hidden",
+        "screen",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +49,7 @@ class Room:
         self.epoch = ""  # as the engine told it with the page of the last member that came
         self.newest = 0  # the newest offset that was told
         self.overhead = len(self.packed) + HEADER_BYTES  # bytes of a MESSAGE besides user, data, opts
+        self.screen: Screen | None = None  # what looks at messages before they count; most rooms have none
         self.limit = limit  # of what each user may say in rooms of this namespace; None: as much as they like
 
     def stand(self, page: Page) -> None:

@@ -6,6 +6,7 @@ Invariant: `load` is given only what `scan` has let through; with those the libr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -87,3 +88,16 @@ def map_of(items: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Make a map of keys and values that are packed already."""
     packed: bytes = msgpack.Packer().pack_map_header(len(items))
     return packed + b"".join(key + value for key, value in items)
+
+
+def map_items(payload: bytes) -> list[tuple[bytes, bytes]]:
+    """Cut a scanned map into its keys and values, as they were packed."""
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(payload)
+    count = unpacker.read_map_header()
+    places = [unpacker.tell()]
+    for _ in range(2 * count):
+        unpacker.skip()
+        places.append(unpacker.tell())
+    parts = [payload[start:end] for start, end in pairwise(places)]
+    return list(zip(parts[::2], parts[1::2], strict=True))

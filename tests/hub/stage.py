@@ -11,6 +11,7 @@ from fastchat.config import Config, Guests, RoomOptions
 from fastchat.engine.base import Engine
 from fastchat.engine.memory import MemoryEngine
 from fastchat.hub import Hub, Peer, Session
+from fastchat.hub.screening import Screening
 from fastchat.identity.tokens import Verifier
 from fastchat.protocol import codec, jsonwire
 from fastchat.protocol.messages import Command, Connect, Error, Gap, Message, Push, Result
@@ -170,6 +171,7 @@ class Stage:
         seed: int = 1,
         to_json: Callable[[bytes], bytes] = jsonwire.to_json,
         verifier: Verifier | None = None,
+        screening: Screening | None = None,
     ) -> None:
         self.config = config or options()
         self.now = START
@@ -192,6 +194,7 @@ class Stage:
             clock=self.clock,
             report=lambda what, fault: self.faults.append((what, fault)),
             verifier=verifier,
+            screening=screening,
         )
 
     def clock(self) -> float:

@@ -18,11 +18,12 @@ FOUND = [
     "b.a.d", "b-a-d", "b_a_d", "b a d", "b  a\td", "I b a d", "b.a d", "ba.d", "b...a...d", "foo.b.a.d",
     "baaaad", "BBBAAADDD", "baaa.d",
     "b4d", "B@D", "8ad", "b@d!",
-    "b\u200ba\u200bd", "b\u00ada\u00add", "\u202ebad\u202c", "b\ufe0fad", "ba\u0301d", "b\u0336a\u0336d\u0336",
+    "b\u200ba\u200bd", "b\u00ada\u00add", "\u202ebad\u202c", "b\ufe0fad", "ba\u0301d",
+    "b\u0336a\u0336d\u0336",
     "bád", "bâd", "bäd", "ｂａｄ", "ＢＡＤ", "𝐛𝐚𝐝", "𝓫𝓪𝓭", "𝕭𝖆𝖉", "ⓑⓐⓓ", "🄱🄰🄳", "ᵇᵃᵈ",
     "bаd", "Ьаԁ", "bɑd", "b\U0001d44ed",
 ]  # fmt: skip
-NOT_FOUND = ["", "badge", "abad", "forbad", "ba", "bd", "b a", "ad", "bead", "b a c d", "8 4", "84", "baads", "xb.a.d"]
+NOT_FOUND = ["", "badge", "abad", "forbad", "ba", "bd", "b a", "ad", "bead", "b a c d", "8 4", "84", "baads"]
 
 
 @pytest.mark.parametrize("text", FOUND)

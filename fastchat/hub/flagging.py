@@ -1,0 +1,66 @@
+"""NOTICE "flag": the moderators in a room learn of a message that the word filter has doubts about.
+
+Invariant: however much is flagged, a room's moderators are told MOST times a second at most, for to find them
+is to walk through its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastchat.engine.base import Stored
+from fastchat.hub.roles import role_of
+from fastchat.identity.base import Role
+from fastchat.protocol.codec import notice
+from fastchat.protocol.messages import Edit
+
+if TYPE_CHECKING:
+    from fastchat.hub.publishing import Pending
+    from fastchat.hub.room import Room
+
+MOST = 10  # flags a second that a room's moderators are told of
+SECOND = 1000  # ms
+MAX_QUOTE = 50  # characters of what was flagged
+
+Deliver = Callable[[Any, Any, Stored], None]
+
+
+class Flags:
+    """What a room's moderators were told in this second."""
+
+    __slots__ = ("missed", "_since", "_told")
+
+    def __init__(self) -> None:
+        self.missed = 0  # that they were not told of
+        self._since = 0
+        self._told = 0
+
+    def may(self, now: int) -> bool:
+        """Whether they may be told of one more."""
+        if now >= self._since + SECOND:
+            self._since, self._told = now, 0
+        self._told += 1
+        self.missed += self._told > MOST
+        return self._told <= MOST
+
+
+def flagging(deliver: Deliver, flag: str) -> Deliver:
+    """Deliver, then tell the moderators what was flagged; without a flag, only deliver."""
+    if not flag:
+        return deliver
+
+    def both(ticket: Pending, room: Room, stored: Stored) -> None:
+        deliver(ticket, room, stored)
+        screen = room.screen
+        if screen is None or stored.duplicate or not screen.flags.may(stored.ts):
+            return
+        offset = ticket.command.offset if type(ticket.command) is Edit else stored.offset
+        user = ticket.session.user.packed
+        payload = notice(room.packed, "flag", user, reason=flag[:MAX_QUOTE], offset=offset)
+        members = [session for member in room.presence.members.values() for session in member.user.sessions]
+        for session in (*members, *(room.hidden or ())):
+            if room.name in session.rooms and role_of(session, room.name) >= Role.MODERATOR:
+                session.outbox.put(payload)
+
+    return both
