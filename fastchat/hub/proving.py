@@ -73,7 +73,7 @@ def grant(session: Session, room: str, token: str, now: int) -> None:
         foreign = given.name != "" and fold(given.name) != session.user.key
     if foreign:
         raise ProtocolError(Code.TOKEN_INVALID, "the token is somebody else's", field="token")
-    if not among(given.rooms, room):
+    if not opens(session, given, room):
         raise ProtocolError(Code.FORBIDDEN, "the token is not for this room", field="token")
     grants = session.grants or {}
     if len(grants) >= MAX_GRANTS and room not in grants:
@@ -89,10 +89,15 @@ def check_allowed(session: Session, room: str) -> None:
 
 
 def allowed(session: Session, room: str) -> bool:
-    """Tell whether the session may enter the room, by its own token or by a join token.
+    """Tell whether the session may enter the room, by its own token or by a join token."""
+    return opens(session, session.identity, room) or room in (session.grants or ())
+
+
+def opens(session: Session, identity: Identity, room: str) -> bool:
+    """Tell whether an identity may enter the room.
 
     A token that names no rooms opens all that are not closed, as being a guest does.
     """
-    rooms = session.identity.rooms
-    opens = not session.hub.config.room(room).closed if rooms is None else among(rooms, room)
-    return opens or room in (session.grants or ())
+    if identity.rooms is None:
+        return not session.hub.config.room(room).closed
+    return among(identity.rooms, room)

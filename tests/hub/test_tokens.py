@@ -17,7 +17,7 @@ from fastchat.hub.owners import Owners
 from fastchat.hub.roles import role_of
 from fastchat.identity.base import Identity, Role
 from fastchat.protocol.messages import Block, Bye, Connect, Error, Join, Notice, Ping, Refresh
-from tests.hub.stage import START, Client, Stage
+from tests.hub.stage import START, Client, Stage, options
 from tests.hub.test_later import LaterStage
 from tests.identity.making import part, token, verifier
 
@@ -352,6 +352,16 @@ def test_a_join_token_for_a_guest() -> None:
         assert guest.ask(Join, "team:red", token=token(sub="p7", **given))["members"] == 1
     assert role_of(guest.session, "team:red") is Role.MEMBER
     assert role_of(guest.session, "lobby") is Role.GUEST
+
+
+@pytest.mark.parametrize("given, opened", [({}, False), ({"rooms": ["*"]}, True), ({"rooms": ["a"]}, False)])
+def test_a_join_token_that_names_no_rooms_opens_none_that_is_closed(given: Any, opened: bool) -> None:
+    stage = stage_of(config=options(closed=True))
+    client, guest = come(stage)[0], stage.new("bob")
+    for one in (client, guest):
+        answer = one.ask(Join, "team:red", token=token(name=None, **given))
+        assert isinstance(answer, Error) is not opened
+        assert opened or answer.code == Code.FORBIDDEN
 
 
 @pytest.mark.parametrize("living", [True, False])

@@ -85,7 +85,7 @@ def bad_tokens() -> dict[str, tuple[str, Code]]:
         "of another issuer": (fresh(iss="https://evil.example.org"), Code.TOKEN_INVALID),
         "not valid yet": (good(nbf=second + 120), Code.TOKEN_INVALID),
         "too long lived": (good(exp=second + 7200), Code.TOKEN_INVALID),
-        "misspelt": (good(romms=["lobby"]), Code.TOKEN_INVALID),
+        "mistyped": (good(rooms="lobby"), Code.TOKEN_INVALID),
         "too long": ("x" * 4097, Code.TOKEN_INVALID),
         "garbage": ("\x00\u20ac", Code.TOKEN_INVALID),
     }
