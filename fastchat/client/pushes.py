@@ -63,6 +63,8 @@ def _let_in(core: Core, body: Mapping[str, Any], size: int, now: float) -> None:
         if "error" in joined:
             code, text, *rest = joined["error"]
             retry_ms = rest[0].get("retry_ms") if rest else None
+            if code == Code.FORBIDDEN and feed.token is not None:
+                continue  # the server has forgotten what the token opened: it is shown again
             _not_rejoined(core, feed, Refused(code, text, retry_ms=retry_ms), now)
             continue
         feed.joined(joined, size // len(rooms))
@@ -146,7 +148,8 @@ def _notice(core: Core, push: wire.Notice, size: int, now: float) -> None:
     end = TURNED_OUT.get(push.action)
     if end is not None and push.user.casefold() == core.passport.user.casefold():
         code, word = end
-        why = f"{word} by {push.by or 'a moderator'}{': ' + push.reason if push.reason else ''}"
+        by, reason = f" by {push.by}" if push.by else "", f": {push.reason}" if push.reason else ""
+        why = f"{word}{by}{reason}"
         core.turned_out(push.room, Refused(code, why))
 
 

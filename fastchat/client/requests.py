@@ -113,8 +113,8 @@ def connect_payload(connect: Connect, feeds: Iterable[Feed]) -> bytes:
     free = CONNECT_LIMIT - len(encode_command(connect)) - ROOM_HEADROOM
     rooms: dict[str, tuple[str, int]] = {}
     for feed in feeds:
-        if feed.epoch is None or feed.token is not None:
-            continue  # CONNECT carries positions only: this one needs a JOIN
+        if feed.epoch is None:
+            continue  # it was never joined
         size = len(feed.room) + len(feed.epoch.encode()) + ROOM_HEADROOM
         if size <= free:
             free -= size
@@ -123,5 +123,6 @@ def connect_payload(connect: Connect, feeds: Iterable[Feed]) -> bytes:
 
 
 def join_payload(number: int, feed: Feed) -> bytes:
-    """JOIN, from where the room stands now."""
-    return encode_command(Join(number, feed.room, feed.where(), feed.history, feed.presence, feed.token))
+    """JOIN, from where the room stands now; a token that has opened it may count once only."""
+    token = None if feed.live else feed.token
+    return encode_command(Join(number, feed.room, feed.where(), feed.history, feed.presence, token))

@@ -388,15 +388,41 @@ def test_a_room_with_presence_asks_for_it_again() -> None:
 
 def test_a_room_that_connect_could_not_carry_is_joined_after_it() -> None:
     script = Script().connected()
-    script.joined(offset=3, token="t")
+    rooms = [f"{number:064}" for number in range(120)]  # more than 8 KiB of names
+    for room in rooms:
+        script.joined(room, offset=3)
     script.core.lost("cut", script.now)
     connect = script.open()
-    assert connect.rooms == {}
-    script.let_in(connect)
+    left = [room for room in rooms if room not in connect.rooms]
+    assert left and connect.rooms
+    script.let_in(connect, **{room: join_body(3, recovered=True) for room in connect.rooms})
+    joins = script.sent()
+    assert [one.room for one in joins] == left
+    script.events()
+    script.say(codec.result_raw(joins[0].id, join_body(4, messages=(entry(4),), recovered=True)))
+    assert shapes(script.events()) == [4]
+
+
+def test_a_token_that_opened_a_room_is_not_shown_twice_to_a_session_that_goes_on() -> None:
+    script = Script().connected()
+    script.joined(offset=3, token="once", presence=True)
+    script.core.lost("cut", script.now)
+    connect = script.open()
+    assert connect.rooms == {"lobby": ("e1", 3)}
+    script.let_in(connect, lobby=join_body(3, recovered=True))
+    (join,) = script.sent()
+    assert join == wire.Join(join.id, "lobby", ("e1", 3), 0, True, None)
+
+
+def test_a_server_that_forgot_what_a_token_opened_is_shown_it_again() -> None:
+    script = Script().connected()
+    script.joined(offset=3, token="t")
+    script.core.lost("cut", script.now)
+    script.let_in(script.open(), lobby=pack({"error": [203, "not your room"]}))
     (join,) = script.sent()
     assert join == wire.Join(join.id, "lobby", ("e1", 3), 0, False, "t")
-    script.say(codec.result_raw(join.id, join_body(4, messages=(entry(4),), recovered=True)), message(5))
-    assert shapes(script.events())[-2:] == [4, 5]
+    script.say(codec.error(join.id, 202, "used already"))
+    assert script.events()[-1] == Left("lobby", 202, "used already")
 
 
 def test_a_room_refused_for_now_is_joined_later() -> None:

@@ -73,7 +73,7 @@ def known(room: str, epoch: str = "e1", offset: int = 7, token: str | None = Non
 def test_connect_carries_the_rooms_that_stand_somewhere() -> None:
     feeds = [known("a"), Feed("never-answered"), known("b", offset=0), known("private", token="t")]
     command = decode_command(connect_payload(Connect(5, name="ada"), feeds), LIMITS)
-    assert command == Connect(5, name="ada", rooms={"a": ("e1", 7), "b": ("e1", 0)})
+    assert command == Connect(5, name="ada", rooms={"a": ("e1", 7), "b": ("e1", 0), "private": ("e1", 7)})
 
 
 def test_connect_keeps_within_its_frame_however_many_rooms_there_are() -> None:

@@ -17,7 +17,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fastchat.client import Chat, Refused, connect
+from fastchat.client import Chat, Online, Refused, connect
 from fastchat.protocol.messages import Refresh
 from fastchat.server import Server
 from tests.client.conftest import serving
@@ -293,6 +293,28 @@ def test_a_token_for_one_use_is_used_once(run: Runner, tmp_path: Path) -> None:
                 await ada.join(ROOM)
                 assert await outcome(connect(url, token=once).open()) == 202
             assert await outcome(connect(url, token=once).open()) == 202
+
+    run(check())
+
+
+def test_a_ticket_opens_its_room_once_and_across_a_reconnection(run: Runner, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with serving(**settings(tmp_path)) as server:
+            ticket = token("ada", rooms=["team:red"], once=True, jti="ticket-2")
+            async with person(server.port, "ada", rooms=["lobby"]) as ada:
+                assert await outcome(ada.join("team:blue", token=ticket)) == 203
+                events = ada.events()
+                await ada.join("team:red", token=ticket, presence=True)
+                await ada.publish("team:red", 1)
+                assert ada._driver._link is not None
+                ada._driver._link.abort("test")
+                async for event in events:
+                    if isinstance(event, Online):
+                        break
+                assert (await ada.publish("team:red", 2)).offset == 2
+                assert ada.position("team:red") is not None, "the ticket was not shown again"
+            async with person(server.port, "ada", rooms=["lobby"]) as again:
+                assert await outcome(again.join("team:red", token=ticket)) == 202
 
     run(check())
 
