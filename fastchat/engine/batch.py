@@ -34,7 +34,7 @@ class Batch:
         self._keys: list[tuple[int, str, str, str, int]] = []
         self._now = 0
         self._kept = False
-        self._ticked = False
+        self.ticked = False  # a second is over
 
     @property
     def wrote(self) -> bool:
@@ -59,7 +59,7 @@ class Batch:
             case Tick():
                 self._flush()
                 self._begin()
-                self._ticked = True
+                self.ticked = True
                 self._store.tick(job.now)
             case Release():
                 self._release(job.room)
@@ -81,7 +81,7 @@ class Batch:
 
     def undo(self) -> None:
         """Let nothing of it have been."""
-        logs = self._logs.held.values() if self._ticked else self._touched
+        logs = self._logs.held.values() if self.ticked else self._touched
         self._store.roll_back(list(logs), len(self._keys))
 
     def _begin(self) -> None:

@@ -50,7 +50,7 @@ class SqliteEngine:
         self._memory = memory
         self._store = store
         self._post = post
-        self._writer = Writer(store, self._hand_over)
+        self._writer = Writer(store, self._hand_over, config.flush_budget_ms / 1000)
         self._held: dict[str, _Held] = {}
         self._sink: Sink | None = None
         self._now = 0

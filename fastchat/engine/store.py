@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastchat.config import Config
 from fastchat.engine.base import Fact, Record, Stored
+from fastchat.engine.checkpoint import MOST_PAGES
 from fastchat.engine.epochs import close_epochs, note, open_epochs
 from fastchat.engine.keys import Keys
 from fastchat.engine.logs import Log, Logs
@@ -28,7 +29,7 @@ class Store:
     def __init__(self, path: Path, config: Config, boot: str, fresh: Callable[[], str]) -> None:
         self.facts: Sequence[Fact] = ()  # as they were when it was opened
         self.keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
-        self._path = path
+        self.path = path
         self._config = config
         self._boot = boot
         self._fresh = fresh
@@ -38,12 +39,13 @@ class Store:
 
     def open(self) -> None:
         """Open it. Raises ConfigError (`connect`), sqlite3.Error where it is damaged or cannot be written."""
-        self.database = connect(self._path)
+        self.database = connect(self.path)
         try:
             found = self.database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(f"quick_check: {found}")
             self.facts = [Fact._make(row) for row in self.database.execute("SELECT * FROM facts")]
+            self.database.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
             self.database.execute("PRAGMA secure_delete = FAST")  # what is deleted shall not stay readable
             open_epochs(self.database, self._config, self._boot, self._fresh)
             self.database.execute("PRAGMA synchronous = NORMAL")

@@ -18,12 +18,17 @@ from typing import TypeAlias
 
 from fastchat.engine.base import Stored
 from fastchat.engine.batch import Batch, Outcome
+from fastchat.engine.checkpoint import Checkpointer
 from fastchat.engine.jobs import SILENT, WRITES, Append, Job, Read, Stop, Told
 from fastchat.engine.store import Store
 from fastchat.errors import Code, FastChatError, ProtocolError
 
 MOST_JOBS = 512  # in a batch: some milliseconds of work
+MANY = 32  # jobs that are worth a commit of their own: no need to wait for more
+DOUBTS = 16  # batches that do not wait after one has waited in vain
 MOST_PAGES = 8 * 1024 * 1024  # bytes of pages read in a batch: they are held until they are told
+CHECKPOINT_PAGES = 1000  # in the log: 4 MiB, some milliseconds of a disk
+BATCH_PAGES, JOBS_PER_PAGE = 4, 10  # what a batch adds to the log, about
 AHEAD = 2  # batches handed over that are not told yet; the thread waits before it does more
 RETRY_MS = 1000  # what publishers are told to wait while the store fails
 REOPEN_SECONDS = 1.0  # between two attempts to open a store that failed
@@ -38,16 +43,25 @@ Outcomes: TypeAlias = list[tuple[Told, Outcome | ProtocolError]]
 
 
 class Writer:
-    """Runs the thread. `tell` is called there with the outcomes of a batch, `told` once they are told."""
+    """Runs the thread. `tell` is called there with the outcomes of a batch, `told` once they are told.
 
-    def __init__(self, store: Store, tell: Callable[[Outcomes], None]) -> None:
+    `patience`: seconds from one batch to the next while jobs come fast. A commit costs as much as a dozen
+    messages; where a wait brings none, the next batches do not wait.
+    """
+
+    def __init__(self, store: Store, tell: Callable[[Outcomes], None], patience: float) -> None:
         self._store = store
+        self._checkpointer = Checkpointer(store.path)
+        self._pages = 0  # written since the last checkpoint was asked for, about
         self._tell = tell
         self._queue: SimpleQueue[Job] = SimpleQueue()
         self._left: deque[Job] = deque()  # taken from the queue and put off
         self._room = threading.Semaphore(AHEAD)
         self._open = False
         self._failing = False
+        self._patience = patience
+        self._ended = 0.0  # when the last batch was done
+        self._doubts = 0  # batches that shall not wait
         self._retry = 0.0  # when to try to open it again
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="fastchat-store", daemon=True)
@@ -56,6 +70,7 @@ class Writer:
     def start(self) -> None:
         """Open the store and start. Raises ConfigError; a store that fails is tried again later."""
         self._try_open()
+        self._checkpointer.start()
         self._thread.start()
 
     def told(self) -> None:
@@ -82,23 +97,39 @@ class Writer:
                 outcomes = _failed(jobs)
                 self._drop()
             going = bool(self._left) or not isinstance(jobs[-1], Stop)
+            self._ended = time.monotonic()
             if outcomes:
                 if not self._closing:
                     self._room.acquire()
                 self._tell(outcomes)
+        self._checkpointer.close()
         if self._open:
             self._close()
 
     def _take(self) -> list[Job]:
-        """Wait for a job; take with it whatever else is there."""
+        """Wait for a job; take with it whatever else is there, or is coming where jobs come fast."""
+        jobs = [self._left.popleft() if self._left else self._queue.get()]
+        self._take_more(jobs)
+        wait = self._ended + self._patience - time.monotonic()
+        if wait <= 0 or len(jobs) > MANY or self._closing:
+            return jobs
+        if self._doubts:
+            self._doubts -= 1
+            return jobs
+        had = len(jobs)
+        time.sleep(wait)
+        self._take_more(jobs)
+        if len(jobs) == had:
+            self._doubts = DOUBTS
+        return jobs
+
+    def _take_more(self, jobs: list[Job]) -> None:
         left = self._left
-        jobs = [left.popleft() if left else self._queue.get()]
         try:
             while len(jobs) < MOST_JOBS and not isinstance(jobs[-1], Stop):
                 jobs.append(left.popleft() if left else self._queue.get_nowait())
         except Empty:
             pass
-        return jobs
 
     def _do(self, jobs: Sequence[Job]) -> Outcomes:
         if not self._open and not self._reopened():
@@ -123,10 +154,19 @@ class Writer:
             batch.finish()
         except Exception as error:
             return self._undone(batch, jobs, error)
+        self._count(batch, jobs)
         if self._failing and batch.wrote:
             self._failing = False
             LOG.warning("the store works again")
         return outcomes
+
+    def _count(self, batch: Batch, jobs: Sequence[Job]) -> None:
+        """Ask for a checkpoint when the log has grown, and about once a second while anything is written."""
+        if batch.wrote:
+            self._pages += BATCH_PAGES + len(jobs) // JOBS_PER_PAGE
+        if self._pages > CHECKPOINT_PAGES or (self._pages and batch.ticked):
+            self._pages = 0
+            self._checkpointer.nudge()
 
     def _undone(self, batch: Batch, jobs: Sequence[Job], error: Exception) -> Outcomes:
         """Fail a batch: what it wrote is undone; reads are answered all the same, where that can be."""
