@@ -9,7 +9,7 @@ from dataclasses import fields
 from math import inf
 
 from fastchat._broadcast_base import RADII
-from fastchat.config import KIB, MIB, Config, Guests, RoomOptions
+from fastchat.config import KIB, MIB, Config, Durability, Guests, RoomOptions
 from fastchat.errors import ConfigError
 
 DAY = 86_400  # seconds
@@ -182,7 +182,8 @@ def _check_bytes(config: Config) -> None:
             f"total_bytes ({config.total_bytes:,}) must be at least outbox_bytes ({config.outbox_bytes:,})"
         )
     for namespace, options in config.rooms.items():
-        if options.history_bytes > config.history_total_bytes:
+        volatile = config.engine != "sqlite" or options.durability is Durability.MEMORY
+        if volatile and options.history_bytes > config.history_total_bytes:
             raise ConfigError(
                 f"rooms.{namespace}.history_bytes ({options.history_bytes:,}) is more than"
                 f" history_total_bytes ({config.history_total_bytes:,}), the limit over all rooms"

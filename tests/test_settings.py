@@ -320,6 +320,7 @@ def test_contradictions(change: dict[str, object], says: str) -> None:
         {"outbox_bytes": 1024 * 1024},
         {"total_bytes": 1024 * 1024},
         {"port": 0},
+        {"engine": "sqlite", "history_total_bytes": 0},
         {"token_algorithm": "HS256", "guests": Guests.NOBODY},
         {"token_algorithm": "EdDSA", "token_jwks": "a"},
         {"connect_utilisation": 1.0, "publish_utilisation": 1.0},
