@@ -14,7 +14,7 @@ from fastchat.config import Config
 from fastchat.protocol.codec import EXTENSION as CODEC
 from fastchat.protocol.framing import EXTENSION as FRAMING
 
-LIBRARIES = ("uvloop", "msgpack", "websockets", "aiohttp", "click")
+LIBRARIES = ("uvloop", "msgpack", "websockets", "aiohttp", "click", "pyjwt", "cryptography")
 
 
 @click.command()
@@ -37,7 +37,7 @@ def command(as_json: bool) -> None:
         click.echo(json_line(facts))
         return
     for name, value in facts.items():
-        click.echo(f"{name:<11}{value}")
+        click.echo(f"{name:<13}{value}")
 
 
 def _version(name: str) -> str:

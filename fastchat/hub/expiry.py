@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
 GRAIN_MS = 100  # ms: hub.tick comes so often; sessions of one grain share an entry of the heap
-MOST = 200  # sessions that one tick ends: some milliseconds of work where all are in some rooms
+MOST = 100  # sessions that one tick ends: some milliseconds of work where all are in some rooms
 
 
 class Expiry:

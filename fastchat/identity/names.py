@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from fastchat.protocol.names import fold
@@ -21,6 +21,7 @@ IGNORED = (
     (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x3164, 0x3164),
     (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF),
 )  # fmt: skip
+MEMORY = 1024  # names: a CONNECT asks several times; at most 32 characters each
 MARK = "\u200e"  # which the library keeps around what is written from right to left
 
 
@@ -31,6 +32,7 @@ def skeleton(text: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).translate(look_alikes()))
 
 
+@lru_cache(MEMORY)
 def looks(name: str) -> tuple[str, ...]:
     """Return what a name may be taken for, one or two keys: names that share one look alike in some case.
 
