@@ -131,7 +131,8 @@ cdef int drop_spot(grid_t *grid, int at, int last) noexcept:
 cdef int choose(Fanout room, at) except -1:
     """Make `chosen` the numbers of the members near a place, or of all where it is None."""
     cdef grid_t *grid = room.grid
-    cdef double x, y
+    cdef double x = 0.0
+    cdef double y = 0.0
     cdef int i
     grid.chosen_count = 0
     if at is not None:
