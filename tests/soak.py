@@ -98,10 +98,15 @@ class Ear:
             whose, _ = self.ledger.said.get((self.room, hole), (None, None))
             if whose != self.user:
                 self.ledger.faults.append(f"{self.user} in {self.room} never got {hole}, by {whose}")
-        newest = self.ledger.newest[self.room]
-        own = all(self.ledger.said[self.room, last][0] == self.user for last in self.rest())
-        if not own:
+        if self.behind:
+            newest = self.ledger.newest[self.room]
             self.ledger.faults.append(f"{self.user} in {self.room} stands at {self.position} of {newest}")
+
+    @property
+    def behind(self) -> bool:
+        """Whether anything but its own, sent without echo, is still to come."""
+        nobody = (None, None)
+        return any(self.ledger.said.get((self.room, at), nobody)[0] != self.user for at in self.rest())
 
     def rest(self) -> range:
         """The offsets after the last that was heard."""
@@ -147,7 +152,8 @@ class Soak:
         self.ledger = Ledger()
         self.ears: list[Ear] = []
         self.sizes: list[int] = []  # resident bytes of the server, about once a second
-        self._ends = time.monotonic() + minutes * 60
+        self._seconds = minutes * 60
+        self._ends = 0.0  # set once everybody is there
         self._people = people
         self._strangers = 0
 
@@ -176,6 +182,7 @@ class Soak:
             self.ledger.seen["strangers"] = self._strangers
 
     async def _live(self, chats: list[Chat], port: int) -> None:
+        self._ends = time.monotonic() + self._seconds
         self._listening: list[asyncio.Task[None]] = []
         doing: list[Coroutine[object, object, None]] = [self._strange(port) for _ in range(3)]
         for number, chat in enumerate(chats):
@@ -248,15 +255,12 @@ class Soak:
     async def _settle(self, chats: list[Chat]) -> None:
         """Nobody talks any more: everybody must come to stand at the end of every room."""
         deadline = time.monotonic() + SETTLE
-        behind = self.ears
-        while behind and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
-            behind = [ear for ear in self.ears if len(ear.rest()) > 3]
-        await asyncio.sleep(1.0)
         for name in ROOMS:
             for entry in await chats[0].history(name, limit=300):
                 if isinstance(entry, Message):
                     self.ledger.note(name, entry.offset, entry.user, entry.data)
+        while any(ear.behind for ear in self.ears) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
         for task in self._listening:
             task.cancel()
         for outcome in await asyncio.gather(*self._listening, return_exceptions=True):
