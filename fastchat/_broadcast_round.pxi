@@ -37,6 +37,7 @@ cdef int freeze_room(Broadcaster core, Fanout room, double now) except -1:
     cdef batch_t *batches[3]
     cdef batch_t *batch
     cdef conn_t *conn
+    cdef todo_t *todo
     cdef Outbox outbox
     cdef list left = room.left
     cdef list skips = room.skips
@@ -79,7 +80,21 @@ cdef int freeze_room(Broadcaster core, Fanout room, double now) except -1:
     for outbox, since in skips:
         if batches[outbox.conn.wire] != NULL and outbox.conn.turn >= 0:
             skip_frame(core, &outbox.conn, batches[outbox.conn.wire], since)
+            if batches[outbox.conn.wire].stale:
+                todo = &core.todos[outbox.conn.turn]
+                todo.stale = has_stale(core, todo)
     return 0
+
+
+cdef bint has_stale(Broadcaster core, todo_t *todo) noexcept nogil:
+    """Is something of a share from a stale batch?"""
+    cdef source_t *source = &todo.source
+    while True:
+        if source.batch != NULL and source.batch.stale and (source.first < source.last or source.more >= 0):
+            return True
+        if source.next < 0:
+            return False
+        source = &core.sources[source.next]
 
 
 cdef bint has_expired(batch_t *batch, double now) noexcept nogil:

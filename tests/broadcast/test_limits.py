@@ -229,6 +229,22 @@ def test_what_expired_before_the_flush_is_sent_to_nobody(rig):
     assert one.payloads()[-1] == other.payloads()[-1] == NUMBERED[0]
 
 
+def test_who_was_skipped_is_not_held_up_by_what_expired(rig):
+    r = rig()
+    client, other = r.client(raw=True), r.client(raw=True)
+    room = r.room()
+    for one in (client, other):
+        room.add(one.outbox)
+    room.put(NUMBERED[0], 1, skip=[client.outbox], expires=r.now + 0.5)
+    client.outbox.put(b"private")
+    r.now += 1.0
+    r.flush()
+    assert client.payloads() == [b"private"]
+    assert other.payloads() == [b"GAP 1 1 expired"]
+    stats = r.core.stats()
+    assert (stats.sends, stats.writes, stats.expired) == (1, 1, 1)
+
+
 def test_gaps_of_different_reasons_stay_apart(rig):
     r = rig(outbox_bytes=1000)
     client, room = blocked(r, Policy.DROP)
