@@ -39,7 +39,7 @@ LADDER: Mapping[Standing, Rung] = {
     Standing.REFUSED: Rung(20, 0, Standing.SLOWED, 0),
     Standing.SLOWED: Rung(100, 10_000, Standing.MUTED, 0),
     Standing.MUTED: Rung(100, 10_000, Standing.CUT, 30_000),
-    Standing.CUT: Rung(20, 0, Standing.CUT, 60_000),
+    Standing.CUT: Rung(100, 10_000, Standing.CUT, 60_000),  # to come back at once buys nothing
 }
 
 

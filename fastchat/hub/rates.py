@@ -61,16 +61,12 @@ class Limit:
         self.used[user] = bucket
         return bucket
 
-    def take(self, bucket: Bucket, size: int, now: int) -> int:
+    def take(
+        self, bucket: Bucket, size: int, now: int, pace: float | None = None, slack: float = 0.0
+    ) -> int:
         """Let one of so many bytes pass: 0, or the ms after which it may."""
-        return self._take(bucket, self._pace, self._slack, size, now)
-
-    def take_at(self, bucket: Bucket, rate: float, burst: float, size: int, now: int) -> int:
-        """Let one pass at a user's own rate and with a burst of their own; 0 for those of the limit."""
-        pace = 1000 / rate if rate else self._pace
-        return self._take(bucket, pace, (burst or self.burst) * pace, size, now)
-
-    def _take(self, bucket: Bucket, pace: float, slack: float, size: int, now: int) -> int:
+        if pace is None:
+            pace, slack = self._pace, self._slack
         due, due_bytes = bucket.due, bucket.due_bytes
         due = (due if due > now else now) + pace
         due_bytes = (due_bytes if due_bytes > now else now) + size * self._byte_pace
@@ -81,6 +77,11 @@ class Limit:
             return ceil(wait - SLIP)
         bucket.due, bucket.due_bytes = due, due_bytes
         return 0
+
+    def take_at(self, bucket: Bucket, rate: float, burst: float, size: int, now: int) -> int:
+        """Let one pass at a user's own rate and with a burst of their own; 0 for those of the limit."""
+        pace = 1000 / rate if rate else self._pace
+        return self.take(bucket, size, now, pace, (burst or self.burst) * pace)
 
     def add(self, bucket: Bucket, size: int, now: int) -> None:
         """Count bytes that have passed already, over the burst if need be."""

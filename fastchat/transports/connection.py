@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import IntEnum
+from math import inf
 
 from fastchat.broadcast import Outbox, Wire
+from fastchat.errors import Code
 from fastchat.hub import Peer
 from fastchat.transports.deadlines import NONE
 from fastchat.transports.parting import DISCARD_BYTES, shut
@@ -64,7 +66,9 @@ class Connection(asyncio.Protocol):
         """Take the transport over from the front door; the CONNECT deadline counts from `opened`."""
         wiring = self.wiring
         transport = self.transport
-        transport.set_write_buffer_limits(high=0)  # so pause_writing tells exactly when it holds bytes
+        # pause_writing is to tell exactly when it holds bytes. With TLS it comes at the limit, not above it:
+        # 0 would pause with nothing held, and only the next input would end that
+        transport.set_write_buffer_limits(high=1 if transport.get_extra_info("ssl_object") else 0)
         transport.set_protocol(self)
         self._heard = now = wiring.time()
         fd = transport.get_extra_info("socket").fileno() if raw else -1
@@ -129,7 +133,7 @@ class Connection(asyncio.Protocol):
         return self.outbox.pending > STUCK_BYTES
 
     def _read_on(self) -> None:
-        if not self._held and not self._half:
+        if not self._held and not self._half and not self._paused:
             self.transport.resume_reading()
 
     def _discard(self, size: int) -> None:
@@ -193,15 +197,19 @@ class Connection(asyncio.Protocol):
         if self._state is not State.OPEN:
             return
         self._code = code
+        if code == Code.RATE:  # a flood read and discarded would soon end in a reset, and the BYE be lost
+            self._paused = inf
+            self.transport.pause_reading()
         self.outbox.put(payload)
         self.farewell(code)
         self.end()
 
     def pause(self, ms: int) -> None:
         """Read nothing more for so long; what has been read is served, and the kernel pushes back."""
-        wiring = self.wiring
-        self._paused = max(self._paused, wiring.time() + ms / 1000)
-        wiring.deadlines.put(self, self._paused)
+        until = self.wiring.time() + ms / 1000
+        if not self._paused:
+            self.wiring.deadlines.put(self, until)
+        self._paused = max(self._paused, until)  # `due` sees that it has become later
 
     def end(self) -> None:
         """Hand over what waits and close; what comes from now on is discarded."""
