@@ -99,10 +99,13 @@ class HookRunner:
             raise ProtocolError(Code.OVERLOADED, "the hook has too much to do", retry_ms=BUSY_RETRY_MS)
         self._start(self._judge(said, done))
 
-    def stop(self) -> None:
-        """Judge nothing any more."""
-        for task in list(self._tasks):
+    async def stop(self) -> None:
+        """Judge nothing any more; a call that does not heed its cancellation is left behind."""
+        tasks = set(self._tasks)
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._seconds)
 
     def _start(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -117,7 +120,11 @@ class HookRunner:
             finished, _ = await asyncio.wait({call}, timeout=self._seconds)
         finally:
             call.cancel()
-        done(call.result() if finished else self._failed("TimeoutError", ""), self._now())
+        if not finished or call.cancelled():  # it may have cancelled itself
+            verdict = self._failed("CancelledError" if finished else "TimeoutError", "")
+        else:
+            verdict = call.result()
+        done(verdict, self._now())
 
     async def _ask(self, said: Said) -> Verdict:
         context = Context(said.room, said.user, said.id, said.role.name.lower(), said.edit, said.ts)
@@ -125,8 +132,6 @@ class HookRunner:
             return self._verdict(await self._call(context, load_argument(said.data)))
         except Reject as rejection:
             return Verdict(rejected=str(rejection.reason)[:MAX_REASON])
-        except asyncio.CancelledError:
-            return self._failed("CancelledError", "")  # its own, or nobody waits for it any more
         except (Exception, SystemExit) as fault:
             return self._failed(type(fault).__name__, "".join(traceback.format_tb(fault.__traceback__)))
 

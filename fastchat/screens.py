@@ -69,12 +69,12 @@ class Screens:
         else:
             LOG.info("read %d files of words", len(self.screening.filters))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Let go of what is under way."""
         if self._hook is not None:
-            self._hook.stop()
+            await self._hook.stop()
         if self._reading is not None:
-            self._reading.cancel()
+            await self._reading
         if self._loop is not None:
             self._loop.remove_signal_handler(signal.SIGHUP)
             self._loop = None

@@ -248,7 +248,7 @@ class Server:
             await asyncio.sleep(0)
         if self._tick is not None:
             self._tick.cancel()
-        self._screens.stop()
+        await self._screens.stop()
         self._flusher.stop()
         await self._store.close()
 
