@@ -36,7 +36,7 @@ Examples:
 def command(room: str | None, last: int, as_json: bool, data: Path) -> None:
     """Show who did what to whom, in ROOM or everywhere, the newest last.
 
-    The log is only ever appended to. The server may run.
+    The log is only ever appended to, and its newest 100,000 lines are kept. The server may run.
     """
     with vault.reading(data) as database:
         records = vault.records(database, room, last)

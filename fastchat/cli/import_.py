@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from fastchat.cli.options import data_option
 from fastchat.engine import vault
 from fastchat.engine.archive import ArchiveError, read_archive
-from fastchat.errors import ProtocolError
+from fastchat.errors import ProtocolError, StoreError
 from fastchat.protocol.names import room_name
 
 
@@ -22,11 +21,11 @@ Examples:
   zcat lobby.jsonl.gz | fastchat import - --replace
 """
 )
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--room", metavar="ROOM", help="Into this room; else the one that the file names.")
 @click.option("--replace", is_flag=True, help="Put it in the place of what the room has.")
 @data_option
-def command(file: BinaryIO, room: str | None, replace: bool, data: Path) -> None:
+def command(file: str, room: str | None, replace: bool, data: Path) -> None:
     """Fill a room with what `fastchat export` wrote to FILE ("-": stdin).
 
     All of it or nothing: every line is checked, and a bad one is named. The server must not run: stop it
@@ -39,10 +38,14 @@ def command(file: BinaryIO, room: str | None, replace: bool, data: Path) -> None
         except ProtocolError as error:
             raise click.UsageError(f"--room {room}: {error.text}") from None
     try:
-        header, entries = read_archive(file)
-        name = room or header.room
-        with vault.changing(data) as database:
-            count = vault.put(database, name, header.offset, entries, replace)
+        with click.open_file(file, "rb") as source:
+            header, entries = read_archive(source)
+            name = room or header.room
+            with vault.changing(data) as database:
+                count = vault.put(database, name, header.offset, entries, replace)
     except ArchiveError as error:
-        raise ArchiveError(f"{getattr(file, 'name', '<stdin>')}, {error}; nothing was imported") from None
+        where = "stdin" if file == "-" else file
+        raise ArchiveError(f"{where}, {error}; nothing was imported") from None
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror or error}; nothing was imported") from error
     click.echo(f"{name}: {count:,} messages, up to offset {header.offset:,}")

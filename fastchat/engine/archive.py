@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from fastchat.engine.base import MAX_PAGE, Entry
 from fastchat.errors import ProtocolError, StoreError
@@ -56,7 +56,7 @@ def _text(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read_archive(source: BinaryIO) -> tuple[Header, Iterator[Entry]]:
+def read_archive(source: IO[bytes]) -> tuple[Header, Iterator[Entry]]:
     """Read the header, and an iterator that reads and checks the entries one by one."""
     line = source.readline(LONGEST)
     if not line:
@@ -72,7 +72,7 @@ class _Wrong(Exception):
     """What is wrong with a line."""
 
 
-def _entries(source: BinaryIO, newest: int) -> Iterator[Entry]:
+def _entries(source: IO[bytes], newest: int) -> Iterator[Entry]:
     number, last = 1, 0
     while line := source.readline(LONGEST):
         number += 1

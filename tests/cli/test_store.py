@@ -91,9 +91,12 @@ WRONG = {
     "the log of nothing": (["audit", "--data", "nowhere"], "nothing is kept there"),
     "no room and no list": (["export"], "name the ROOM to export, or --list"),
     "a room and a list": (["export", "lobby", "--list"], "name the ROOM to export, or --list"),
-    "a file that is not there": (["import", "no.jsonl"], "No such file"),
+    "a file that is not there": (
+        ["import", "no.jsonl"],
+        "no.jsonl: No such file or directory; nothing was imported",
+    ),
     "a bad name for the room": (["import", "-", "--room", "a b"], "--room a b: a room is"),
-    "an empty file": (["import", "-"], "<stdin>, line 1: the file is empty; nothing was imported"),
+    "an empty file": (["import", "-"], "stdin, line 1: the file is empty; nothing was imported"),
 }
 
 
