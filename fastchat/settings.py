@@ -76,11 +76,13 @@ def load(
     path: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
+    engine: str = "",
 ) -> Config:
     """Read every source into a checked `Config`.
 
     `flags` are by field name, as text or typed; None means not given. `flags["rooms"]` is a list of
     "NAMESPACE.OPTION=VALUE". Without `path` the file is the one that FASTCHAT_CONFIG names, if any.
+    `engine` is the one to use where none is named.
     """
     environ = environ or {}
     gathered = Gathered({}, {})
@@ -89,6 +91,7 @@ def load(
         _read_file(Path(path), gathered)
     _read_environment(environ, gathered)
     _read_flags(flags or {}, gathered)
+    gathered.values["engine"] = gathered.values.get("engine") or engine
     config = Config(**gathered.values, rooms=_rooms(gathered.rooms))  # type: ignore[arg-type]
     check(config)
     return config

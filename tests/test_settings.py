@@ -94,6 +94,13 @@ def test_a_path_given_wins_over_the_one_in_the_environment(tmp_path: Path) -> No
     assert load(path, {"FASTCHAT_CONFIG": str(tmp_path / "absent.toml")}).port == 1001
 
 
+def test_an_engine_that_is_named_wins_over_the_one_for_none(tmp_path: Path) -> None:
+    assert load(engine="sqlite").engine == "sqlite"
+    assert load(written(tmp_path, "[store]\nengine = ''\n"), engine="sqlite").engine == "sqlite"
+    assert load(flags={"engine": "memory"}, engine="sqlite").engine == "memory"
+    assert load().engine == ""
+
+
 def test_flags_may_be_text_or_typed() -> None:
     flags = {"port": "0", "rate_limits": "off", "origins": ("*",), "flush_budget_ms": 0}
     expected = replace(Config(), port=0, rate_limits=False, origins=("*",), flush_budget_ms=0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import replace
 
 import click
 import uvloop
@@ -116,9 +115,9 @@ def command(
     short = {"history": history, "policy": policy}
     defaults = [f"default.{key}={value}" for key, value in short.items() if value is not None]
     flags["rooms"] = [*defaults, *rooms]
-    config = load(path, os.environ, flags)
+    config = load(path, os.environ, flags, "sqlite" if kind == "fastchat" else "")
     if kind == "fastchat":
-        serve(replace(config, engine=config.engine or "sqlite"), log_level)
+        serve(config, log_level)
     else:
         baseline.serve(kind, config, log_level)
 
