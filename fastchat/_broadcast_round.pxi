@@ -180,7 +180,19 @@ cdef int skip_frame(Broadcaster core, conn_t *conn, batch_t *batch, uint64_t ord
         source.batch = batch
         source.first = at + 1
         source.last = last
+    if todo.stale:
+        todo.stale = any_stale(core, todo)  # perhaps no longer
     return 0
+
+
+cdef bint any_stale(Broadcaster core, todo_t *todo) noexcept nogil:
+    cdef source_t *source = &todo.source
+    while True:
+        if source.first < source.last and source.batch.stale:
+            return True
+        if source.next < 0:
+            return False
+        source = &core.sources[source.next]
 
 
 cdef int thaw(Broadcaster core) except -1:

@@ -232,3 +232,16 @@ def test_other_threads_run_while_it_sends(twin, rig):
         outbox.close()
     near.close()
     far.close()
+
+
+def test_who_was_to_skip_what_expired_is_served_as_ever(rig):
+    r = rig()
+    spared, other = r.client(raw=True), r.client(raw=True)
+    room = r.room(spared, other)
+    room.put(b"stale", 1, skip=[spared.outbox], expires=r.now + 1)
+    spared.outbox.put(b"private")
+    r.now += 2
+    r.settle()
+    assert (spared.payloads(), other.payloads()) == ([b"private"], [b"GAP 1 1 expired"])
+    stats = r.core.stats()
+    assert (stats.sends, stats.writes, stats.expired) == (1, 1, 1), "only the gap goes by the transport"
