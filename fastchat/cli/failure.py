@@ -57,6 +57,8 @@ def explain(error: FastChatError) -> str:
     """What happened, and what to do next; the server's words are made harmless."""
     if isinstance(error, BenchError):
         return paragraph(str(error))
+    if isinstance(error, Refused) and error.text.startswith("you were "):
+        return safe(str(error))  # turned out of a room: that is no answer to anything
     if isinstance(error, Refused):
         advice = ADVICE.get(error.code, "")
         return f"the server refused: {safe(str(error))}{'. ' + advice if advice else ''}"
