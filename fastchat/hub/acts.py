@@ -232,6 +232,7 @@ def _carry_lock(deed: Deed) -> None:
     room, rules = deed.hub.rooms.get(deed.room), deed.rules
     if room is not None and rules is not None:
         rules.insiders = {member.user.id for member in room.presence.members.values()}
+        rules.insiders.update(session.identity.id for session in room.hidden or ())
 
 
 ACTS: Mapping[str, Act] = {

@@ -14,7 +14,7 @@ from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
 from fastchat.hub.limits import EXPIRE_MOST, RESUME_MS, RETRY_MS
-from fastchat.hub.roles import EVERYWHERE, role_of
+from fastchat.hub.roles import EVERYWHERE, role_in, role_of
 from fastchat.hub.sanctions import GUEST_ID, KINDS, Rules, Sanction, subjects
 from fastchat.hub.users import User
 from fastchat.identity.base import Identity, Role
@@ -113,7 +113,9 @@ def may_connect(moderation: Moderation, key: str, identity: Identity, peer: Peer
     if rules is None or not rules.bans:
         return
     op = rules.ops.get(identity.id)
-    role = identity.role if op is None else max(identity.role, op.role)
+    role = role_in(identity, EVERYWHERE)
+    if op is not None:
+        role = max(role, op.role)
     _not_banned(rules, subjects(key, identity.id, _address(peer)), role, now)
 
 

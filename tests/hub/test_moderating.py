@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from fastchat.engine.base import Fact
-from fastchat.errors import Code
+from fastchat.errors import Code, ProtocolError
 from fastchat.hub.acts import ACTS
+from fastchat.hub.moderation import may_connect
 from fastchat.hub.sanctions import Op, Sanction, packed, packed_op
-from fastchat.identity.base import Role
+from fastchat.identity.base import Identity, Role
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import (
     Bye,
@@ -274,6 +275,17 @@ def test_a_ban_from_the_whole_server() -> None:
     assert [(type(one), getattr(one, "code", 0)) for one in answers] == [(Error, 204), (Bye, 204)]
     assert act(mod, "unban", "guy", "") is None
     assert stage.new().connect("guy")["user"] == "guy"
+
+
+def test_a_pattern_for_all_rooms_counts_for_the_whole_server() -> None:
+    stage = Stage()
+    _, meg, mod, own = court(stage)
+    boss = Identity("t:meg", Role.MEMBER, {"*": Role.OWNER})
+    assert act(mod, "ban", "meg", "", seconds=60) is None and meg.code == Code.BANNED
+    moderation, peer = stage.hub.moderation, own.session.peer
+    may_connect(moderation, "meg", boss, peer, stage.now)  # a moderator's ban does not bind an owner
+    with pytest.raises(ProtocolError):
+        may_connect(moderation, "meg", Identity("t:meg", Role.MEMBER, {"x*": Role.OWNER}), peer, stage.now)
 
 
 def test_mute_and_unmute() -> None:
