@@ -69,11 +69,11 @@ class SqliteEngine:
         self._memory.attach(sink)
 
     def hold(self, room: str) -> None:
-        durability = self._config.room(room).durability
-        if durability is Durability.MEMORY:
+        options = self._config.room(room)
+        if options.durability is Durability.MEMORY or options.radius:  # such rooms have nothing to keep
             self._memory.hold(room)
         elif room not in self._held:
-            self._held[room] = _Held(durability is Durability.POWER)
+            self._held[room] = _Held(options.durability is Durability.POWER)
 
     def release(self, room: str, now: int) -> None:
         if self._held.pop(room, None) is None:

@@ -266,6 +266,13 @@ def test_memory_rooms_answer_at_once(place: Place) -> None:
     assert rig.engine.change(MEMORY, "ada", "", "react", 1, pack(["+1", True]), False, NOW, "t")
 
 
+def test_rooms_with_a_radius_answer_at_once(place: Place) -> None:
+    rig = held(place, Config(rooms={"default": RoomOptions(radius=5.0)}), "world:1")
+    ask = ("world:1", "ada", "", b"\1", b"\x80", ("ada", "k"), 0, False, NOW, "t")
+    assert rig.engine.append(*ask) == Stored(0, NOW, False)
+    assert rig.engine.append(*ask) == Stored(0, NOW, True)
+
+
 def test_what_is_not_kept_waits_only_behind_its_room(place: Place) -> None:
     rig = held(place, None, "a", "b")
     volatile = {"data": b"\1", "opts": b"\x80", "expires": 0, "keep": False, "now": NOW}
