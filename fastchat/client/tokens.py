@@ -50,7 +50,11 @@ class Tokens:
     async def _bring(self, done: Callable[[], None]) -> None:
         clock = asyncio.get_running_loop().time
         try:
-            self._core.renew(await self._fresh(), clock())
+            token = await self._fresh()
+            if token == self._core.passport.token:  # a file that nobody has written anew yet
+                self._core.passport.unrenewed(clock())
+            else:
+                self._core.renew(token, clock())
         except NoToken as error:
             LOG.warning("%s", error)
             self._core.passport.unrenewed(clock())

@@ -181,6 +181,27 @@ def test_a_function_that_fails_later_costs_nothing_while_the_token_holds(run: Ru
     run(check())
 
 
+def test_the_same_token_again_is_not_sent_again(run: Run) -> None:
+    async def check() -> None:
+        async with gate(3_600_000, "t1", "t2") as (server, url):
+            given = ["t1"]
+            async with connect(url, token=lambda: given[-1]) as chat:
+                passport = chat._core.passport
+                for _ in range(3):
+                    passport.due = chat._driver.now()
+                    chat._driver._tick()
+                    while passport.due is None:
+                        await asyncio.sleep(0)
+                assert await chat.ping() > 0
+                assert not any(isinstance(one, Refresh) for one in server.heard)
+                given.append("t2")
+                passport.due = chat._driver.now()
+                chat._driver._tick()
+                await server.until(Refresh, "t2")
+
+    run(check())
+
+
 def test_a_function_under_way_when_the_chat_is_closed_is_let_go(run: Run) -> None:
     async def check() -> None:
         asked = asyncio.Event()
