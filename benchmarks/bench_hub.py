@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fastchat import broadcast
 from fastchat.baselines.dialogue import Dialogue
 from fastchat.baselines.hall import Hall
 from fastchat.broadcast import Wire
@@ -21,7 +22,7 @@ from fastchat.config import Config
 from fastchat.protocol import codec
 from fastchat.protocol.framing import TcpFramer, tcp_frame
 from fastchat.protocol.messages import Connect, Join, Leave, Ping, Publish
-from tests.hub.stage import START, Client, Stage
+from tests.hub.stage import START, Client, Stage, options
 from tests.twins import twins
 
 TWIN = pytest.mark.parametrize("twin", twins("fastchat._broadcast", "fastchat._broadcast_py"))
@@ -54,9 +55,9 @@ class Nobody:
         return None
 
 
-def stage(twin: Any, members: int) -> tuple[Stage, Deaf]:
+def stage(twin: Any, members: int, config: Config | None = None) -> tuple[Stage, Deaf]:
     """A room of so many, and its first member."""
-    made = Stage(core=twin.Broadcaster)
+    made = Stage(config, core=twin.Broadcaster)
     made.client = Deaf
     found = made.join(*(f"user-{number}" for number in range(members)))
     for one in found:
@@ -113,6 +114,21 @@ def test_publish_before_the_flush(benchmark: Any, twin: Any) -> None:
     measure(
         benchmark,
         f"{COUNT} PUBLISH, not flushed",
+        lambda: publisher.session.receive(commands, START),
+        made.flush,
+    )
+
+
+@pytest.mark.parametrize("limits", ["off", "on", "refused"])
+def test_publish_within_limits(benchmark: Any, limits: str) -> None:
+    """What the limits cost who keeps to them, and what it costs to refuse who does not."""
+    rate, burst = (0.01, 1) if limits == "refused" else (10_000.0, 1_000_000)
+    config = options(rate_limits=limits != "off", rate=rate, burst=burst, rate_bytes=2**30)
+    made, publisher = stage(broadcast, 1, config)
+    commands = payloads()
+    measure(
+        benchmark,
+        f"{COUNT} PUBLISH of one user, not flushed",
         lambda: publisher.session.receive(commands, START),
         made.flush,
     )

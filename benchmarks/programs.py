@@ -27,7 +27,7 @@ BUILD = SOURCES / "build"
 CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-std=gnu11")
 
 # programs of their own: not functions of pytest-benchmark
-ALONE = {"bench_server.py", "bench_presence.py", "bench_store.py"}
+ALONE = {"bench_server.py", "bench_presence.py", "bench_store.py", "bench_flood.py"}
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "server": ("server.c",),
     "faults.so": ("faults.c", "-shared", "-fPIC", "-ldl"),
@@ -36,8 +36,10 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 NAIVE = ("{python}", "-m", "benchmarks.naive_server", "--port", "{port}")
 REFERENCE = (str(BUILD / "server"), "--port", "{port}")
 STORE = (*SERVE, "--limits", "off", "--engine", "sqlite", "--data", "{folder}/data")
+LIMITED = (*SERVE, "--engine", "memory")
 SERVERS: Mapping[str, Target] = {target.name: target for target in BUILT_IN} | {
     "fastchat-sqlite": Target("fastchat-sqlite", STORE, settings=NEVER_REFUSE),
+    "fastchat-limited": Target("fastchat-limited", LIMITED, settings=NEVER_REFUSE),
     "naive": Target("naive", NAIVE, coalescing=False),
     "reference": Target("reference", REFERENCE, language="C"),
     "reference-uncoalesced": Target(
