@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fastchat.hub.ladder import CALM_MS, LADDER, Conduct, Standing
@@ -82,3 +84,15 @@ def test_who_was_cut_and_goes_on_is_cut_again() -> None:
     found = climbed(conduct, now, 10, 15)
     assert [standing for standing, _ in found] == [Standing.CUT]
     assert 9_900 <= found[0][1] <= 10_000 and conduct.silent_until > until
+
+
+def test_the_document_has_the_numbers() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
+    refused, slowed, muted = (LADDER[one] for one in (Standing.REFUSED, Standing.SLOWED, Standing.MUTED))
+    silent = (LADDER[one].silent_ms // 1000 for one in (Standing.MUTED, Standing.CUT))
+    assert f"| slowed | {refused.strikes} strikes |" in text
+    for name, rung in (("muted", slowed), ("cut off", muted)):
+        assert f"| {name} | {rung.strikes} strikes more, over {rung.ms // 1000} s at least |" in text
+    for words, seconds in zip(("nothing passes for {} s", "`after_ms` of {} s"), silent, strict=True):
+        assert words.format(seconds) in text
+    assert {5000: "Five seconds without a strike"}[CALM_MS] in text
