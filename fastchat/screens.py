@@ -52,7 +52,9 @@ class Screens:
         self.screening = Screening(read_filters(config), self._hook)
 
     def watch(self) -> None:
-        """Read the files of words again whenever SIGHUP comes."""
+        """Read the files of words again whenever SIGHUP comes; without any it ends the server, as ever."""
+        if not self.screening.filters:
+            return
         self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
 
@@ -74,7 +76,7 @@ class Screens:
         if self._hook is not None:
             await self._hook.stop()
         if self._reading is not None:
-            await self._reading
+            await asyncio.wait({self._reading})
         if self._loop is not None:
             self._loop.remove_signal_handler(signal.SIGHUP)
             self._loop = None

@@ -119,6 +119,8 @@ def _sanction(deed: Deed, kind: str, networks: list[str]) -> Sequence[Fact]:
     under = [*subjects(deed.key, "" if target is None else target.id), *(ADDRESS + one for one in networks)]
     rules = deed.rules
     known = {} if rules is None else rules.bans if kind == "ban" else rules.mutes
+    for subject in under:
+        _not_above(deed, known.get(subject))
     most = MAX_SANCTIONS if deed.room else MAX_SANCTIONS_EVERYWHERE
     if len(known) + sum(one not in known for one in under) > most:
         text = f"there are {most:,} of them already: lift some, or let them end with seconds"
@@ -175,7 +177,15 @@ def _lift(deed: Deed, kind: str) -> Sequence[Fact]:
     found = [Fact(kind, deed.room, subject, b"") for subject, one in known.items() if one.user == deed.key]
     if not found:
         raise _bad("user", f"there is no {kind} of them here")
+    for fact in found:
+        _not_above(deed, known[fact.subject])
     return found
+
+
+def _not_above(deed: Deed, known: Sanction | None) -> None:
+    """Raise ProtocolError FORBIDDEN where somebody of a higher role has decided otherwise, and it counts."""
+    if known is not None and known.rank > deed.role and (not known.until or known.until > deed.now):
+        raise ProtocolError(Code.FORBIDDEN, "somebody of a higher role has decided that", field="user")
 
 
 def _plan_op(deed: Deed) -> Sequence[Fact]:

@@ -40,10 +40,11 @@ def moderate(session: Session, command: Moderate, now: int) -> None:
     deed = _deed(session, command, act, now)
     try:
         _check(deed, act)
-    except ProtocolError:
-        session.hub.refusals.note(_record(deed, refused=True))
+        deed.facts = act.plan(deed)
+    except ProtocolError as refusal:
+        if refusal.code is Code.FORBIDDEN:
+            session.hub.refusals.note(_record(deed, refused=True))
         raise
-    deed.facts = act.plan(deed)
     kept = [fact for fact in deed.facts if not (fact.kind == "role" and fact.subject.startswith(GUEST_ID))]
 
     def then(refusal: ProtocolError | None) -> None:

@@ -37,10 +37,10 @@ def expel_addresses(hub: Hub, networks: list[str], room: str, rank: Role, now: i
     found = [
         session
         for session in hub.sessions
-        if session.connected
+        if session.user.sessions  # CONNECT has named it, though it may not be answered yet
         and not session.peer.reserved
         and network_of(session.peer.address) in networks
-        and (not room or room in session.rooms)
+        and (not room or room in session.rooms or room in (session.entering or ()))
         and role_of(session, room) < rank
     ]
     for session in found:

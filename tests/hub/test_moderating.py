@@ -215,6 +215,18 @@ def test_who_is_banned_anew_is_banned_as_long_as_that_says() -> None:
     assert guy.ask(Join, "lobby").text == "banned"
 
 
+@pytest.mark.parametrize("action, lift", [("ban", "unban"), ("mute", "unmute")])
+def test_what_a_higher_role_decided_stands(action: str, lift: str) -> None:
+    stage = Stage()
+    _, _, mod, own = court(stage)
+    assert act(own, action, "guy", seconds=60) is None
+    assert act(mod, lift, "guy") == act(mod, action, "guy", seconds=1) == Code.FORBIDDEN
+    assert b"refused" in stage.engine.records[-1].detail  # type: ignore[attr-defined]
+    stage.pass_time(60_100)
+    assert act(mod, action, "guy") is None, "until it has ended"
+    assert act(own, lift, "guy") is None
+
+
 def test_the_ban_of_a_token_counts_under_every_name() -> None:
     stage = Stage()
     _, meg, mod, _ = court(stage)

@@ -124,7 +124,8 @@ def test_on_users(run: Runner, tmp_path: Path, action: str, role: str, other: st
     async def check() -> None:
         async with people(tmp_path, role, other) as (_, (root, actor, target)):
             said = (await target.publish(ROOM, "said")).offset
-            await prepare(root, action, target.user, other)
+            lifts = allowed and action != "deop"  # and nobody lifts what a higher role has decided
+            await prepare(actor if lifts else root, action, target.user, other)
             before = await state(root)
             found = await outcome(act(actor, action, target.user, said))
             if allowed:
