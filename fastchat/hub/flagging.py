@@ -59,7 +59,7 @@ def flagging(deliver: Deliver, flag: str) -> Deliver:
         user = ticket.session.user.packed
         payload = notice(room.packed, "flag", user, reason=flag[:MAX_QUOTE], offset=offset)
         members = [session for member in room.presence.members.values() for session in member.user.sessions]
-        for session in (*members, *(room.hidden or ())):
+        for session in {*members, *(room.hidden or ())}:  # some of a user's may be hidden, and some not
             if room.name in session.rooms and role_of(session, room.name) >= Role.MODERATOR:
                 session.outbox.put(payload)
 

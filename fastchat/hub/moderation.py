@@ -130,7 +130,7 @@ def may_enter(session: Session, name: str, room: Room | None, now: int) -> None:
         return
     if rules.locked and session.identity.id not in rules.insiders:
         raise ProtocolError(Code.FORBIDDEN, "the room is locked")
-    if rules.cap and room is not None and len(room.members) + room.entering >= rules.cap:
+    if rules.cap and room is not None and room.taken >= rules.cap and not session.identity.hidden:
         raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
 
 

@@ -64,8 +64,12 @@ class Room:
     @property
     def crowded(self) -> bool:
         """Whether the room's own limit of members is reached."""
-        most = self.options.members
-        return 0 < most <= len(self.members) - len(self.hidden or ()) + self.entering
+        return 0 < self.options.members <= self.taken
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken: hidden members take none."""
+        return len(self.members) - len(self.hidden or ()) + self.entering
 
     def show(self, session: Session, now: int) -> None:
         """Count a new member in, seen by others unless it is hidden."""

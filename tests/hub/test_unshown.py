@@ -6,7 +6,17 @@ from typing import Any
 
 from fastchat.errors import Code
 from fastchat.protocol.codec import pack
-from fastchat.protocol.messages import Block, Join, Leave, Presence, PresencePush, Publish, Refresh, State
+from fastchat.protocol.messages import (
+    Block,
+    Join,
+    Leave,
+    Moderate,
+    Presence,
+    PresencePush,
+    Publish,
+    Refresh,
+    State,
+)
 from tests.hub.stage import Stage, options, texts
 from tests.identity.making import token, verifier
 
@@ -70,6 +80,20 @@ def test_a_hidden_member_takes_nobodys_place() -> None:
     assert hidden(stage, "mallory").ask(Join, "lobby")["members"] == 2
     ada.close()
     assert stage.new("dora").ask(Join, "lobby")["members"] == 2
+
+
+def test_a_cap_that_moderators_set_does_not_count_them() -> None:
+    stage = Stage(verifier=verifier())
+    watching(stage)
+    eve = hidden(stage, "eve")
+    assert eve.ask(Join, "lobby")["members"] == 1
+    owner = stage.new()
+    owner.connect(token=token(sub="o", name="olga", role="owner"))
+    owner.ask(Join, "lobby")
+    assert owner.ask(Moderate, "lobby", "cap", "", members=3) == {}
+    assert stage.new("bob").ask(Join, "lobby")["members"] == 3
+    assert stage.new("carol").ask(Join, "lobby").code == Code.ROOM_FULL
+    assert hidden(stage, "mallory").ask(Join, "lobby")["members"] == 3
 
 
 def test_a_hidden_member_may_block() -> None:
