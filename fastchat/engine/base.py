@@ -171,7 +171,7 @@ class Engine(Protocol):
 
         Returns them, or None: then the sink is told with this `ticket`. A page is cut at the entry that
         takes it beyond MAX_PAGE bytes of data, but is never empty for that reason.
-        Raises ProtocolError (STORE_UNAVAILABLE).
+        Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE).
         """
 
     def tick(self, now: int) -> None:

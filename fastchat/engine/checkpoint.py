@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 MOST_PAGES = 16_384  # in the log, 64 MiB: then the thread that writes does it, and waits
+LOG_BYTES = 16 * 1024 * 1024  # the log's file is cut to this when it begins anew
 BUSY_SECONDS = 0.0  # another checkpoint is under way: that one will do
 
 

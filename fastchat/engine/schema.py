@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastchat.engine.lock import FILE_MODE
+from fastchat.engine.lock import FILE_MODE, sync
 from fastchat.errors import ConfigError
 
 FILE = "fastchat.db"  # in the folder of what is kept, beside its -wal and -shm
@@ -87,7 +87,9 @@ def connect(path: Path) -> sqlite3.Connection:
     Transactions are begun and ended by hand. Raises ConfigError where it is of a later version or no database
     of ours, sqlite3.Error where it cannot be read or written, OSError where it cannot be made.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))  # -wal and -shm take its mode
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))  # the log takes its mode
+        sync(path.parent)
     database = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         migrate(database, path)

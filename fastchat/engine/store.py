@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastchat.config import Config
 from fastchat.engine.base import Fact, Record, Stored
-from fastchat.engine.checkpoint import MOST_PAGES
+from fastchat.engine.checkpoint import LOG_BYTES, MOST_PAGES
 from fastchat.engine.epochs import close_epochs, note, open_epochs
 from fastchat.engine.keys import Keys
 from fastchat.engine.logs import Log, Logs
@@ -46,6 +46,7 @@ class Store:
                 raise sqlite3.DatabaseError(f"quick_check: {found}")
             self.facts = [Fact._make(row) for row in self.database.execute("SELECT * FROM facts")]
             self.database.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
+            self.database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             self.database.execute("PRAGMA secure_delete = FAST")  # what is deleted shall not stay readable
             open_epochs(self.database, self._config, self._boot, self._fresh)
             self.database.execute("PRAGMA synchronous = NORMAL")

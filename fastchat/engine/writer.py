@@ -215,11 +215,13 @@ class Writer:
     # the connection
 
     def _try_open(self) -> None:
+        began = time.monotonic()
         try:
             self._store.open()
         except (sqlite3.Error, OSError) as error:
             self._note(error)
-            self._retry = time.monotonic() + REOPEN_SECONDS
+            now = time.monotonic()
+            self._retry = now + REOPEN_SECONDS * max(1.0, 10 * (now - began))  # to look may take minutes
             return
         self._open = True
 
