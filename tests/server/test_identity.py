@@ -155,6 +155,25 @@ def test_the_connection_ends_with_the_token_unless_it_is_renewed(
     run(scenario())
 
 
+def test_a_restart_forgets_neither_used_tokens_nor_whose_a_name_is(
+    run: Runner, parts: Parts, tmp_path: Path
+) -> None:
+    once = fresh(jti="j1", once=True)
+    asked = ({"token": once}, {"token": once}, {"name": "\u0430da"}, {"token": fresh(sub="u2")})
+    kept = settings(tmp_path, engine="sqlite", data=str(tmp_path / "data"), guests=Guests.LOCAL)
+
+    async def scenario() -> None:
+        for turn, answers in enumerate(((0, 202, 307, 307), (202, 202, 307, 307))):
+            async with serving(**kept) as server:
+                for opts, code in zip(asked, answers, strict=True):
+                    async with dial(server) as peer:
+                        peer.send(CONNECT, 1, 1, opts)
+                        answer = await peer.receive()
+                        assert (answer[2] if answer[0] == ERROR else 0) == code, (turn, opts, answer)
+
+    run(scenario())
+
+
 def test_over_a_unix_socket_a_guest_is_local(run: Runner, parts: Parts, tmp_path: Path) -> None:
     async def scenario() -> None:
         path = str(tmp_path / "chat")
