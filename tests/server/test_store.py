@@ -198,3 +198,36 @@ def test_a_server_inside_a_program_keeps_nothing_unless_it_is_told_to(
         assert list(tmp_path.iterdir()) == []
 
     run(scenario())
+
+
+def test_who_comes_and_goes_misses_nothing_and_sees_nothing_twice(run: Runner, tmp_path: Path) -> None:
+    """The page of a JOIN stands in the order of the room, whatever is being stored at that moment."""
+
+    async def scenario() -> None:
+        async with keeping(tmp_path) as server, dial(server, "tcp", "ada") as ada:
+            await ada.join("lobby")
+
+            async def talk() -> None:
+                for number in range(600):
+                    ada.send(PUBLISH, 0, "lobby", number)
+                    if number % 3 == 0:
+                        await ada.until(MESSAGE)  # no faster than it is heard
+
+            talking = asyncio.create_task(talk())
+            heard: list[int] = []
+            epoch, offset = "", 0
+            while offset < 600:
+                async with dial(server, "tcp", "bob") as bob:
+                    bob.send(JOIN, 2, "lobby", {"since": [epoch, offset]} if epoch else {"history": 1000})
+                    body = (await bob.until(RESULT))[2]
+                    assert body["recovered"] is (True if epoch else None)
+                    epoch = body["epoch"]
+                    heard += [one[0] for one in body["messages"]]
+                    for _ in range(20):
+                        if not heard or heard[-1] < 600:
+                            heard.append((await bob.until(MESSAGE))[2])
+                    offset = heard[-1]
+            assert heard == list(range(1, 601))
+            await talking
+
+    run(scenario())
