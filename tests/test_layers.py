@@ -36,8 +36,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ONLY = {"client": {"client", "protocol", "errors"}}  # what a client is made of, so that it may stand alone
 
 CORES = (
-    "protocol", "holdback", "capacity*", "meter", "admission", "engine.base", "engine.changes",
-    "engine.memory", "identity.base", "identity.tokens", "hub",
+    "protocol", "holdback", "capacity*", "meter", "admission", "engine.archive", "engine.base",
+    "engine.changes", "engine.memory", "identity.base", "identity.tokens", "hub",
 )  # fmt: skip
 OUTSIDE = {
     "asyncio", "datetime", "logging", "os", "random", "secrets", "select", "selectors", "signal", "socket",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from fastchat.engine.base import MAX_PAGE, Entry
+from fastchat.engine.changes import DELETE, EDIT, REACT
 from fastchat.errors import ProtocolError, StoreError
 from fastchat.protocol.codec import EMPTY, PUSH_LIMITS, unpack
 from fastchat.protocol.jsonwire import fields_from_json, to_json
@@ -122,8 +123,7 @@ def _entry(fields: dict[str, bytes]) -> Entry:
     if not offset:
         raise _Wrong("offset 0 is never stored")
     opts = fields["opts"]
-    if not isinstance(unpack(opts), dict):
-        raise _Wrong("opts is not an object")
+    _check_opts(unpack(opts), offset)
     if len(fields["data"]) + len(opts) > MAX_PAGE:
         raise _Wrong(f"data and opts are more than {MAX_PAGE:,} bytes")
     author = _str(unpack(fields["author"]), "author")
@@ -136,6 +136,17 @@ def _entry(fields: dict[str, bytes]) -> Entry:
         _uint(unpack(fields["expires"]), "expires"),
         author,
     )
+
+
+def _check_opts(opts: object, offset: int) -> None:
+    if not isinstance(opts, dict):
+        raise _Wrong("opts is not an object")
+    if "change" not in opts:
+        return
+    if opts["change"] not in (EDIT, DELETE, REACT):
+        raise _Wrong(f"opts.change is not {EDIT}, {DELETE} or {REACT}")
+    if not 0 < _uint(opts.get("target"), "opts.target") < offset:
+        raise _Wrong("opts.target is no message before it")
 
 
 def _uint(value: object, name: str) -> int:

@@ -12,10 +12,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fastchat.engine import schema
 from fastchat.engine.archive import Header
 from fastchat.engine.base import Entry, Record
+from fastchat.engine.changes import EDIT
 from fastchat.engine.lock import FILE_MODE, Lock, sync
 from fastchat.errors import ConfigError, StoreError
 from fastchat.protocol.codec import EMPTY, NIL, unpack
@@ -143,8 +145,8 @@ def put(database: sqlite3.Connection, room: str, newest: int, entries: Iterable[
 
 
 def _insert(database: sqlite3.Connection, room: int | None, entry: Entry) -> None:
-    opts = unpack(entry.opts)
-    target = opts.get("target", 0) if isinstance(opts, dict) and "change" in opts else 0
+    opts: Any = unpack(entry.opts)
+    target = opts["target"] if opts.get("change") == EDIT else 0
     offset, ts, user, data, packed, expires, author = entry
     database.execute(
         "INSERT INTO messages (room, offset, ts, user, author, data, opts, expires, target)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.durability.audit import audit
@@ -31,8 +32,17 @@ class Kills:
     """One run; the outcome is `ledger.faults`."""
 
     def __init__(
-        self, data: Path, *, kills: int, publishes: int, seed: int, durability: str = "process"
+        self,
+        data: Path,
+        *,
+        kills: int,
+        publishes: int,
+        seed: int,
+        durability: str = "process",
+        tamper: Callable[[Path], None] | None = None,
     ) -> None:
+        """`tamper` gets the folder after each kill: a store with a fault, to see that it is found."""
+        self._data, self._tamper = data, tamper
         self.ledger = Ledger()
         self.server = ServerProcess(*storing(data, "--room", f"live.durability={durability}", *KEPT))
         self.finals: dict[str, Place] = {}
@@ -119,6 +129,8 @@ class Kills:
     async def _once(self) -> None:
         self.ledger.seen["kills"] += 1
         self._heard(await self.server.kill())
+        if self._tamper is not None:
+            self._tamper(self._data)
 
     def _heard(self, words: str) -> None:
         if wrong := complaints(words):

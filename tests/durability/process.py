@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ class ServerProcess:
         self.port = None
         self._up.clear()
         try:
-            process.send_signal(signal)
+            with contextlib.suppress(ProcessLookupError):  # it is dead already
+                process.send_signal(signal)
             async with asyncio.timeout(START):
                 await process.wait()
                 await process.stdout.read()  # who traces it may have it open a little longer

@@ -6,12 +6,15 @@ import asyncio
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from fastchat.engine.schema import FILE
 from tests.durability.kills import Kills
 from tests.durability.ledger import Ledger
 from tests.durability.process import ServerProcess, storing
@@ -20,10 +23,13 @@ from tests.server.wire import MESSAGE, PUBLISH, RESULT, Peer
 SEEDS = random.SystemRandom()
 
 
-def killed(data: Path, kills: int, publishes: int, durability: str) -> Ledger:
+Tamper = Callable[[Path], None]
+
+
+def killed(data: Path, kills: int, publishes: int, durability: str, tamper: Tamper | None = None) -> Ledger:
     seed = SEEDS.randrange(2**32)
     print(f"--kills {kills} --publishes {publishes} --durability {durability} --seed {seed}")
-    run = Kills(data, kills=kills, publishes=publishes, seed=seed, durability=durability)
+    run = Kills(data, kills=kills, publishes=publishes, seed=seed, durability=durability, tamper=tamper)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run.run())
     return run.ledger
@@ -42,6 +48,48 @@ def test_a_store_that_forgets_is_caught(tmp_path: Path) -> None:
     ledger = killed(tmp_path / "data", 1, 300, "memory")
     assert any(fault.startswith("lost:") for fault in ledger.faults)
     assert any("was not recovered" in fault for fault in ledger.faults)
+
+
+def changed(folder: Path, *statements: str) -> None:
+    """Change a store behind its server's back."""
+    database = sqlite3.connect(folder / FILE, isolation_level=None)
+    for statement in statements:
+        database.execute(statement)
+    database.close()
+
+
+def double_the_newest(folder: Path) -> None:
+    """What a store would look like that does not know a key again."""
+    columns = "ts, user, author, data, opts, expires, target"
+    changed(
+        folder,
+        f"INSERT INTO messages (room, offset, {columns}) SELECT room, offset + 1, {columns} FROM messages"
+        " WHERE offset = (SELECT head FROM rooms WHERE id = room)",
+        "UPDATE rooms SET head = head + 1",
+    )
+
+
+def begin_again(folder: Path) -> None:
+    """What a store would look like that forgets and does not say so by another epoch."""
+    changed(folder, "DELETE FROM messages", "DELETE FROM keys", "UPDATE rooms SET head = 0, oldest = 1")
+
+
+def skip_some(folder: Path) -> None:
+    changed(folder, "UPDATE rooms SET head = head + 3, oldest = head + 4")
+
+
+@pytest.mark.parametrize(
+    "tamper, says",
+    [
+        (double_the_newest, "duplicated"),
+        (begin_again, "offset reused|was not recovered"),
+        (skip_some, "not contiguous|was not recovered"),
+    ],
+    ids=["the newest stands twice", "offsets begin again", "offsets are skipped"],
+)
+def test_a_fault_in_the_store_is_caught(tmp_path: Path, tamper: Tamper, says: str) -> None:
+    ledger = killed(tmp_path / "data", 1, 300, "process", tamper)
+    assert any(re.search(says, fault) for fault in ledger.faults), ledger.faults[:5]
 
 
 NEEDLE = "needle-in-a-haystack"

@@ -118,6 +118,16 @@ BAD = {
     "an author that is null": (head() + line(author=None), "line 2: author is not"),
     "an endless author": (head() + line(author="a" * 300), "line 2: author is not"),
     "opts that are a list": (head() + line(opts=[]), "line 2: opts is not"),
+    "an unknown change": (
+        head() + line(opts={"change": "x", "target": 1}),
+        "line 2: opts.change is not edit, delete",
+    ),
+    "a change of a list": (head() + line(opts={"change": [], "target": 1}), "line 2: opts.change is not"),
+    "a change of nothing": (head() + line(opts={"change": "edit"}), "line 2: opts.target is not a whole"),
+    "a change of itself": (
+        head() + line(opts={"change": "edit", "target": 1}),
+        "line 2: opts.target is no message",
+    ),
     "base64 that is none": (head() + line(data={"$bin": "?"}), "line 2: .*base64"),
     "a key twice": (head() + line().replace(b'"ts"', b'"user"'), "line 2: .*a key occurs twice"),
     "a number too large": (head() + line().replace(b'"hi"', b"1e999"), "line 2: .*number is too large"),

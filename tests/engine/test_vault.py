@@ -60,6 +60,14 @@ def test_a_room_goes_in_and_comes_out(folder: Path) -> None:
     assert rows(folder, "SELECT offset, target FROM messages WHERE target") == [(5, 3)]
 
 
+def test_only_edits_are_found_by_their_target(folder: Path) -> None:
+    """A deletion blanks what stands under that target: edits, and nothing else."""
+    changes = [entry(2, None, change=kind, target=1, value=None) for kind in ("react", "delete")]
+    for number, change in enumerate(changes):
+        fill(folder, f"room{number}", [entry(1), change])
+    assert rows(folder, "SELECT count(*) FROM messages WHERE target = 1") == [(0,)]
+
+
 def test_a_room_that_has_messages_is_left_alone_unless_told(folder: Path) -> None:
     before = read(folder, "lobby")
     with pytest.raises(StoreError, match="lobby has 3 messages already; --replace"):
