@@ -45,7 +45,8 @@ class Outgoing:
     def resend(self, now: float) -> None:
         """Send what was not sent on this connection, in the order it was made."""
         for number, request in self.requests:
-            if not request.sent and number not in self.pacing:
+            waits = request.patient and self.pacing.resend(request.room, number)
+            if not request.sent and not waits:
                 self._transmit(number, request, now)
 
     def hold(self, number: int, request: Request, refusal: Refused, now: float) -> bool:

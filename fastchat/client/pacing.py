@@ -37,9 +37,6 @@ class Pacing:
     def __init__(self) -> None:
         self._queues: dict[str, Queue] = {}
 
-    def __contains__(self, number: int) -> bool:
-        return any(number in queue.numbers for queue in self._queues.values())
-
     def hold(self, room: str, number: int, refusal: Refused, until: float, now: float) -> bool:
         """Let one that was refused wait, if it may be tried again before `until`."""
         former = self._queues.get(room)
@@ -61,6 +58,13 @@ class Pacing:
             raise queue.refusal.with_traceback(None)
         queue.numbers.append(number)
         return True
+
+    def resend(self, room: str, number: int) -> bool:
+        """Let one that the last connection left without an answer take its place, if others wait there."""
+        queue = self._queues.get(room)
+        if queue is not None and number not in queue.numbers:
+            insort(queue.numbers, number)
+        return queue is not None
 
     def due(self) -> float | None:
         """When `go` has something to do."""

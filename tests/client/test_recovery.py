@@ -54,7 +54,7 @@ class Line:
         self.outbox.end()
 
     def pause(self, ms: int) -> None:
-        raise AssertionError("nobody is to be slowed here")
+        raise AssertionError("nobody is to be slowed here: clients heed what they are told")
 
     def carry_up(self, count: int) -> None:
         """Let the server have some of what the client sent."""

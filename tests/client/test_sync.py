@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from fastchat import connect_sync
-from fastchat.client import CannotConnect, Direct, Presence, Refused
+from fastchat.client import CannotConnect, Direct, Message, Presence, Refused
 from tests.client.background import Running, running
 
 
@@ -46,6 +46,24 @@ def test_events_directs_signals_and_blocks(server: Running) -> None:
         bob.block("ada", False)
         room = bob.room("lobby", presence=True)
         assert isinstance(room.everything().get(5), Presence)
+
+
+def test_messages_are_changed_and_moderating_is_refused(server: Running) -> None:
+    with connect_sync(server.url, name="ada") as ada, connect_sync(server.url, name="bob") as bob:
+        first = ada.publish("lobby", "helo").offset
+        answer = bob.publish("lobby", "hi", reply_to=first, mentions=["ada"])
+        ada.edit("lobby", first, "hello")
+        assert bob.react("lobby", first, "👍").offset == 4
+        assert bob.react("lobby", first, "👍").duplicate
+        ada.delete("lobby", first)
+        assert bob.mark("lobby") == 5
+        told = [one for one in ada.history("lobby") if isinstance(one, Message)]
+        assert [(one.offset, one.data) for one in told] == [(first, None), (answer.offset, "hi")]
+        assert told[1].opts["reply_to"] == first and told[1].opts["mentions"] == ["ada"]
+        with pytest.raises(Refused, match="203"):
+            ada.moderate("lobby", "kick", "bob")
+        with pytest.raises(Refused, match="203"):
+            ada.edit("lobby", answer.offset, "mine")
 
 
 def test_waiting_has_its_limit(server: Running) -> None:
