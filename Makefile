@@ -47,6 +47,7 @@ bench: $(VENV)/.tested
 
 bench-quick: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.micro --quick
+	-$(BIN)/python -m benchmarks.bench_store --quick
 	$(BIN)/python -m benchmarks.bench_server --quick $(ARGS)
 
 # It builds in directories of its own, so what is built here is left alone, however old.

@@ -29,7 +29,7 @@ FLOOD: Options = {
     "mode": "flood", "members": 100, "publishers": 10, "window": 64, "payload": 100, "seconds": 3,
     "warmup": 1,
 }  # fmt: skip
-PACED: Options = {"mode": "acks", "members": 10, "rate": 2000, "payload": 100, "seconds": 4, "warmup": 1}
+PACED: Options = {"mode": "acks", "members": 10, "rate": 2000, "payload": 100, "seconds": 3, "warmup": 1}
 DISK: Options = {"mode": "disk", "count": 300}
 QUICK: Options = {"seconds": 1, "warmup": 0.5, "count": 50}
 LIMIT_MS = 20.0  # p99 of the acknowledgement of a durable publish at 2,000 a second
