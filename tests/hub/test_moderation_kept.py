@@ -139,8 +139,9 @@ def say_later(stage: Stage, engine: LaterEngine, client: Any) -> Code | None:
 def test_muted_and_locked_count_for_changes_but_not_for_deletion() -> None:
     stage = Stage()
     guy, _, mod, _ = court(stage)
-    offset = guy.ask(Publish, "lobby", pack("x"))["offset"]
     act(mod, "slow", seconds=60)
+    offset = guy.ask(Publish, "lobby", pack("x"))["offset"]
+    assert say(guy) == Code.SLOW_MODE
     assert "offset" in guy.ask(Edit, "lobby", offset, pack("y")), "no message, so not slowed"
     for action, lift, code in (("mute", "unmute", Code.MUTED), ("lock", "unlock", Code.FORBIDDEN)):
         assert act(mod, action, "guy") is None

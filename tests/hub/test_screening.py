@@ -221,7 +221,12 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     guy.send(Publish(9, "lobby", pack("x")))
     assert [(one.id, one.code) for one in guy.take(Error)] == [(9, Code.OVERLOADED)]
     judge.say(stage)
-    assert len(texts(guy.got)) == 5 and stage.hub.rooms["lobby"].busy == 0 and not stage.faults
+    judge.full = False
+    guy.send(*(Publish(number, "lobby", pack("x" * 15_000)) for number in (1, 2)))
+    assert guy.take(Error) == [], "what has left makes room"
+    judge.say(stage)
+    judge.say(stage)
+    assert len(texts(guy.got)) == 7 and stage.hub.rooms["lobby"].busy == 0 and not stage.faults
 
 
 def test_who_was_muted_or_taken_out_meanwhile_is_refused() -> None:
