@@ -55,6 +55,7 @@ def moderate(session: Session, command: Moderate, now: int) -> None:
 
 def _deed(session: Session, command: Moderate, act: Act, now: int) -> Deed:
     hub = session.hub
+    hub.now = now  # else a JOIN in the same tick would find a ban to begin in the future
     name = key = ""
     if act.about_user:
         here = hub.users.get(command.user)

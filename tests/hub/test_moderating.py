@@ -192,6 +192,14 @@ def test_ban_and_unban() -> None:
     assert act(mod, "unban", "guy") == Code.BAD_ARGUMENT
 
 
+def test_a_ban_between_two_ticks_has_its_whole_time() -> None:
+    stage = Stage()
+    guy, _, mod, _ = court(stage)
+    stage.now += 50
+    act(mod, "ban", "guy", seconds=60)
+    assert guy.ask(Join, "lobby").text == "banned for 60 s"
+
+
 def test_a_ban_ends_in_time() -> None:
     stage = Stage()
     guy, _, mod, _ = court(stage)
