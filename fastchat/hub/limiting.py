@@ -152,10 +152,20 @@ class Limiting:
         session.outbox.put(refusal.encode(id, wait))
 
     def mistake(self, session: Session, now: int) -> None:
-        """Count a command that was refused as wrong: thousands of them are a flood like any other."""
-        wait = self._take(session, self.mistakes, 0, now)
+        """Count a command that was refused as wrong: thousands of them are a flood like any other.
+
+        Before CONNECT has succeeded they count for the address, whoever it is: tokens take long to check.
+        """
+        if session.user.key:
+            wait = self._take(session, self.mistakes, 0, now)
+            if wait:
+                self._note(session, wait, now)
+            return
+        who = "@" + network_of(session.peer.address)
+        wait = self.mistakes.take(self.mistakes.used.get(who) or self.mistakes.open(who, "", now), 0, now)
         if wait:
-            self._note(session, wait, now)
+            self.refused += 1
+            session.bye(Code.RATE, TEXT, now, wait)
 
     def _note(self, session: Session, wait: int, now: int) -> Conduct | None:
         """Take note of what came too early, and slow its sender down; None when they were cut off."""

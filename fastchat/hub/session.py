@@ -145,7 +145,7 @@ class Session:
         if self.phase is Phase.CLOSING:
             return
         self.error(refusal.id if command is None else command.id, refusal)
-        if self.hub.limiting is not None and not refusal.code.temporary and self.user is not NOBODY:
+        if self.hub.limiting is not None and not refusal.code.temporary:
             self.hub.limiting.mistake(self, now)
         malformed = command is None and refusal.code is Code.MALFORMED
         if malformed or (self.user is NOBODY and refusal.code in TOKEN_REFUSED):

@@ -20,6 +20,7 @@ from fastchat.protocol.messages import (
     Block,
     Bye,
     Command,
+    Connect,
     Delete,
     Direct,
     Edit,
@@ -441,6 +442,22 @@ def test_thousands_of_mistakes_are_a_flood_as_well() -> None:
         assert {one.code for one in found if isinstance(one, Error)} == {Code.NOT_A_MEMBER}
         stage.pass_time(100)
     assert eve.code == Code.RATE
+
+
+def test_who_is_not_let_in_cannot_go_on_asking() -> None:
+    stage = limited()
+    come(stage, "ada", "192.0.2.1")
+    refused = 0
+    for _ in range(20):
+        eve = stage.client(stage, Wire.TCP)
+        eve.session.peer = replace(eve.session.peer, address="192.0.2.1")
+        found = eve.send(*(Connect(id, name="ada") for id in range(1, 11)))
+        refused += sum(isinstance(one, Error) and one.code == Code.NAME_TAKEN for one in found)
+    assert MISTAKES <= refused < MISTAKES + 20
+    assert found[-1] == Bye(Code.RATE, TEXT, True, 50)
+    assert said(come(stage, "bob", "192.0.2.1"), 1) == 1, "who is let in makes no mistake"
+    stage.now += 1000
+    assert stage.client(stage, Wire.TCP).connect("ada").code == Code.NAME_TAKEN
 
 
 def test_a_flooding_session_does_not_end_the_others_of_its_user() -> None:
