@@ -113,6 +113,13 @@ class Limiting:
             return limit.take_at(bucket, identity.rate, identity.burst, size, now)
         return limit.take(bucket, size, now)
 
+    def tell(self, session: Session, limit: Limit, now: int) -> int:
+        """Let a state or the like pass; a token's own rate is for messages alone."""
+        conduct = session.user.conduct
+        if conduct is not None and conduct.silent_until > now:
+            return conduct.silent_until - now
+        return self._take(session, limit, 0, now)
+
     def renew(self, session: Session, now: int) -> int:
         """Let somebody show a token, which costs the server more than saying no to a wrong command."""
         return self._take(session, self.mistakes, 0, now)
@@ -241,7 +248,7 @@ def _direct(limiting: Limiting, session: Session, command: Direct | Signal, now:
 
 
 def _state(limiting: Limiting, session: Session, command: State | Mark | Moderate, now: int) -> int:
-    return limiting.speak(session, limiting.states[limiting.namespace(command.room)], 0, now)
+    return limiting.tell(session, limiting.states[limiting.namespace(command.room)], now)
 
 
 def _refresh(limiting: Limiting, session: Session, command: Refresh, now: int) -> int:

@@ -170,6 +170,7 @@ def test_a_token_may_carry_a_rate_of_its_own() -> None:
     assert said(ada, 5) == 3
     stage.now += 1000
     assert said(ada, 5) == 1
+    assert passed(ada, *(State(id, "lobby", EMPTY_MAP) for id in range(1, 51))) == 40, "of messages, that is"
     ada.session.identity = Identity(TOKEN_ID + "ada")
     assert stage.hub.limiting is not None
     assert stage.hub.limiting.about(ada.session) == {"rate": 5, "burst": 10}
@@ -381,6 +382,7 @@ def test_ping_is_answered_whatever_one_has_done() -> None:
     assert conduct is not None and conduct.standing is Standing.MUTED
     assert "time" in eve.ask(Ping)
     assert isinstance(eve.ask(History, "lobby", limit=1), dict), "they may still read"
+    assert eve.ask(State, "lobby", EMPTY_MAP).text == SILENT_TEXT, "but not even type"
 
 
 def test_the_mute_ends_and_all_is_forgiven() -> None:
