@@ -1,1 +1,1 @@
-"""What orders and keeps the messages of rooms: the contract in `base`, in `memory` and `sqlite` what keeps it."""
+"""What orders and keeps the messages of rooms: the contract in `base`, engines in `memory` and `sqlite`."""
