@@ -30,7 +30,7 @@ class Batch:
         self._power = power
         self._begun = False
         self._rows: list[Row] = []  # entries not yet handed to the database
-        self._touched: dict[Log, None] = {}  # rooms whose row is to be updated
+        self._touched: dict[str, Log] = {}  # rooms whose row is to be updated
         self._keys: list[tuple[int, str, str, str, int]] = []
         self._now = 0
         self._kept = False
@@ -70,10 +70,11 @@ class Batch:
     def finish(self) -> None:
         """Commit."""
         self._flush()
-        for log in self._touched:
+        touched = list(self._touched.values())
+        for log in touched:
             self._logs.clear(log, self._now)
-        if self._touched:
-            self._logs.update(list(self._touched))
+        if touched:
+            self._logs.update(touched)
         if self._keys:
             self._store.keep_keys(self._keys)
         if self._begun:
@@ -81,8 +82,8 @@ class Batch:
 
     def undo(self) -> None:
         """Let nothing of it have been."""
-        logs = self._logs.held.values() if self.ticked else self._touched
-        self._store.roll_back(list(logs), len(self._keys))
+        logs = self._logs.held if self.ticked else self._touched
+        self._store.roll_back(list(logs.values()), len(self._keys))
 
     def _begin(self) -> None:
         if not self._begun:
@@ -114,8 +115,7 @@ class Batch:
         self, room: str, user: str, author: str, data: bytes, opts: bytes, expires: int, target: int, now: int
     ) -> int:
         """Put an entry at the end of its room."""
-        self._begin()
-        log = self._touch(room)
+        log = self._touched.get(room) or self._touch(room)
         self._now = now
         log.head = offset = log.head + 1
         if log.count_limit:
@@ -126,11 +126,12 @@ class Batch:
         return offset
 
     def _touch(self, room: str) -> Log:
-        log = self._logs.held.get(room) or self._logs.get(room)
-        if log not in self._touched:
-            self._touched[log] = None
-            if not log.id:
-                self._logs.create(log)
+        """Begin to write to a room."""
+        self._begin()
+        log = self._logs.get(room)
+        self._touched[room] = log
+        if not log.id:
+            self._logs.create(log)
         return log
 
     def _change(self, job: Change) -> Stored:
@@ -142,8 +143,7 @@ class Batch:
         if folded is None:
             return Stored(0, now, True)
         assert message is not None
-        self._begin()
-        log = self._touch(room)
+        self._touch(room)
         database = self._store.database
         database.execute(
             "UPDATE messages SET data = ?, opts = ? WHERE room = ? AND offset = ?",
@@ -185,5 +185,5 @@ class Batch:
 
     def _release(self, room: str) -> None:
         log = self._logs.held.get(room)
-        if log is not None and log not in self._touched:
+        if log is not None and room not in self._touched:
             del self._logs.held[room]

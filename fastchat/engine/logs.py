@@ -10,6 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain
 from typing import TypeAlias
 
 from fastchat.config import Config, Durability
@@ -28,6 +29,10 @@ LOG = logging.getLogger(__name__)
 
 Row: TypeAlias = tuple[int, int, int, str, str, bytes, bytes, int, int]  # of `messages`
 
+CHUNK = 32  # rows in one statement: each statement lets go of the interpreter, and under load waits for it
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO messages VALUES {_ROW}"
+_INSERT_CHUNK = f"INSERT INTO messages VALUES {', '.join([_ROW] * CHUNK)}"
 _FIELDS = "SELECT offset, ts, user, data, opts, expires, author FROM messages WHERE room = ?"
 
 
@@ -97,7 +102,11 @@ class Logs:
 
     def insert(self, rows: list[Row]) -> None:
         """Store entries."""
-        self._database.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        done = 0
+        while len(rows) - done >= CHUNK:
+            self._database.execute(_INSERT_CHUNK, list(chain.from_iterable(rows[done : done + CHUNK])))
+            done += CHUNK
+        self._database.executemany(_INSERT, rows[done:] if done else rows)
 
     def update(self, logs: list[Log]) -> None:
         """Let the rows say what the rooms are."""
@@ -185,7 +194,11 @@ class Logs:
         surplus = log.head - log.oldest + 1 - log.count_limit
         excess = log.bytes - log.byte_limit
         crowded = surplus > min(log.count_limit // SLACK, MAX_SLACK)
-        if not crowded and excess <= 0 and not (log.age_ms and self.aged(log, now)):
+        if excess <= 0 and not log.age_ms:
+            if crowded:
+                self._clear_before(log, log.floor)
+            return
+        if not crowded and excess <= 0 and not self.aged(log, now):
             return
         goal = excess + min(log.byte_limit // SLACK, BYTE_SLACK) if excess > 0 else 0
         before = now - log.age_ms if log.age_ms else -1
@@ -208,3 +221,15 @@ class Logs:
         self._database.execute("DELETE FROM messages WHERE room = ? AND offset <= ?", (log.id, last))
         log.oldest, log.begins = last + 1, begins
         log.bytes -= freed
+
+    def _clear_before(self, log: Log, floor: int) -> None:
+        """Delete what stands before an offset, some of it if it is much."""
+        floor = min(floor, log.oldest + MOST_CLEARED)
+        freed, count = self._database.execute(
+            "SELECT ifnull(sum(length(data) + length(opts)), 0), count(*) FROM messages"
+            " WHERE room = ? AND offset >= ? AND offset < ?",
+            (log.id, log.oldest, floor),
+        ).fetchone()
+        self._database.execute("DELETE FROM messages WHERE room = ? AND offset < ?", (log.id, floor))
+        log.oldest, log.begins = floor, 0
+        log.bytes -= freed + count * ENTRY_BYTES

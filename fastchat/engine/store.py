@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastchat.config import Config
+from fastchat.config import Config, Durability
 from fastchat.engine.base import Fact, Record, Stored
 from fastchat.engine.checkpoint import LOG_BYTES, MOST_PAGES
 from fastchat.engine.epochs import close_epochs, note, open_epochs
@@ -30,6 +30,7 @@ class Store:
         self.facts: Sequence[Fact] = ()  # as they were when it was opened
         self.keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
         self.path = path
+        self.powers = any(room.durability is Durability.POWER for room in config.rooms.values())
         self._config = config
         self._boot = boot
         self._fresh = fresh

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TypeAlias
 
 from fastchat.engine.base import Stored
@@ -54,8 +54,10 @@ class Writer:
         self._checkpointer = Checkpointer(store.path)
         self._pages = 0  # written since the last checkpoint was asked for, about
         self._tell = tell
-        self._queue: SimpleQueue[Job] = SimpleQueue()
-        self._left: deque[Job] = deque()  # taken from the queue and put off
+        self._jobs: deque[Job] = deque()
+        self._put_off = False  # part of the last batch is in `_jobs` again
+        self._asleep = False  # the thread waits at `_wake`
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
         self._open = False
         self._failing = False
@@ -65,13 +67,19 @@ class Writer:
         self._retry = 0.0  # when to try to open it again
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="fastchat-store", daemon=True)
-        self.put = self._queue.put  # a job, from any thread
 
     def start(self) -> None:
         """Open the store and start. Raises ConfigError; a store that fails is tried again later."""
         self._try_open()
         self._checkpointer.start()
         self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Queue a job."""
+        self._jobs.append(job)
+        if self._asleep:  # to wake a thread costs more than all the rest of a message
+            self._asleep = False
+            self._wake.put(None)
 
     def told(self) -> None:
         """Take it that one more batch is told."""
@@ -80,7 +88,7 @@ class Writer:
     def close(self) -> None:
         """Do what is queued and close the store, and wait for that; all outcomes are handed over by then."""
         self._closing = True
-        self._queue.put(Stop())
+        self.put(Stop())
         self._room.release()
         self._thread.join()
 
@@ -96,7 +104,7 @@ class Writer:
                 _report("the thread of the store", fault)
                 outcomes = _failed(jobs)
                 self._drop()
-            going = bool(self._left) or not isinstance(jobs[-1], Stop)
+            going = self._put_off or not isinstance(jobs[-1], Stop)
             self._ended = time.monotonic()
             if outcomes:
                 if not self._closing:
@@ -108,7 +116,12 @@ class Writer:
 
     def _take(self) -> list[Job]:
         """Wait for a job; take with it whatever else is there, or is coming where jobs come fast."""
-        jobs = [self._left.popleft() if self._left else self._queue.get()]
+        while not self._jobs:
+            self._asleep = True
+            if not self._jobs:  # else it came before anybody knew that we sleep
+                self._wake.get()
+            self._asleep = False
+        jobs: list[Job] = []
         self._take_more(jobs)
         wait = self._ended + self._patience - time.monotonic()
         if wait <= 0 or len(jobs) > MANY or self._closing:
@@ -124,31 +137,36 @@ class Writer:
         return jobs
 
     def _take_more(self, jobs: list[Job]) -> None:
-        left = self._left
-        try:
-            while len(jobs) < MOST_JOBS and not isinstance(jobs[-1], Stop):
-                jobs.append(left.popleft() if left else self._queue.get_nowait())
-        except Empty:
-            pass
+        queue = self._jobs
+        while queue and len(jobs) < MOST_JOBS:
+            jobs.append(queue.popleft())
+            if type(jobs[-1]) is Stop:  # whatever is behind it, nobody waits for
+                return
 
     def _do(self, jobs: Sequence[Job]) -> Outcomes:
+        self._put_off = False
         if not self._open and not self._reopened():
             return _failed(jobs)
-        batch = Batch(self._store, any(isinstance(job, WRITES) and job.power for job in jobs))
+        power = self._store.powers and any(isinstance(job, WRITES) and job.power for job in jobs)
+        batch = Batch(self._store, power)
         append = batch.append
         outcomes: Outcomes = []
         try:
             for number, job in enumerate(jobs, 1):
                 outcome: Outcome | ProtocolError
                 try:
-                    outcome = append(job) if type(job) is Append else batch.do(job)
+                    if type(job) is Append:
+                        outcomes.append((job, append(job)))
+                        continue
+                    outcome = batch.do(job)
                 except ProtocolError as refusal:
                     outcome = refusal
                 if isinstance(job, SILENT):
                     continue
                 outcomes.append((job, outcome))
                 if batch.page_bytes > MOST_PAGES and number < len(jobs):
-                    self._left.extendleft(reversed(jobs[number:]))
+                    self._jobs.extendleft(reversed(jobs[number:]))
+                    self._put_off = True
                     jobs = jobs[:number]
                     break
             batch.finish()

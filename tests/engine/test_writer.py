@@ -14,6 +14,7 @@ import pytest
 
 from fastchat.config import KIB, MIB, Config, Durability, RoomOptions
 from fastchat.engine.base import MAX_PAGE, Fact, Query, Stored
+from fastchat.engine.jobs import Tick
 from fastchat.engine.schema import FILE, connect
 from fastchat.engine.writer import AHEAD, MOST_PAGES
 from fastchat.errors import Code, ConfigError, ProtocolError
@@ -400,6 +401,24 @@ def test_closing_stores_and_tells_what_waits(tmp_path: Path) -> None:
     rig.close()
     assert [one.ticket for one in rig.log.told] == tickets
     assert all(one.what == "stored" for one in rig.log.told)
+
+
+def test_what_comes_after_the_end_does_not_hold_it_up(tmp_path: Path) -> None:
+    rig = opened(tmp_path)
+    big = b"\xc6" + (MAX_PAGE - 100).to_bytes(4, "big") + bytes(MAX_PAGE - 100)
+    rig.append(data=big)
+    for number in range(30):  # more pages than a batch may have, so that the end itself is put off
+        rig.engine.read([Query("lobby", 1)], number)
+    close = rig.engine._writer.put
+
+    def noisy(job: Any) -> None:
+        close(job)
+        for _ in range(10):
+            rig.engine._writer._jobs.append(Tick(NOW))
+
+    rig.engine._writer.put = noisy  # type: ignore[method-assign]
+    rig.close()
+    assert [one.ticket for one in rig.log.told[1:]] == list(range(30))
 
 
 def test_a_loop_that_is_closed_does_not_hold_up_the_end(tmp_path: Path) -> None:
