@@ -18,8 +18,9 @@ from fastchat.hub.moderation import may_connect
 from fastchat.hub.proving import prove, same, token_name
 from fastchat.hub.reading import Reading, read
 from fastchat.hub.refusing import TEXT
+from fastchat.hub.roles import Grant, without_roles
 from fastchat.hub.users import NO_BLOCKS, User
-from fastchat.identity.base import GUEST, GUEST_ID, Identity, Role
+from fastchat.identity.base import GUEST, GUEST_ID, Identity
 from fastchat.identity.names import looks
 from fastchat.protocol.codec import OPS, connect_result, pack
 from fastchat.protocol.messages import VERSION, Connect
@@ -42,7 +43,7 @@ class _Claim(NamedTuple):
     blocks: frozenset[str]
     identity: Identity  # that was shown now
     before: Identity | None = None  # of the session whose secret counted
-    grants: Mapping[str, Role] | None = None
+    grants: Mapping[str, Grant] | None = None
     shown: str | None = None  # the secret that counted
 
 
@@ -92,6 +93,8 @@ def connect(session: Session, command: Connect, now: int) -> None:
     elif claim.shown is not None:
         hub.resumes.forget(claim.shown)
     session.identity, session.grants = bearer, claim.grants
+    if claim.before is not None and bearer != claim.before:
+        session.grants = without_roles(claim.grants)
     user = hub.users.seat(session, claim.name)
     if hub.limiting is not None:
         hub.limiting.come(session)

@@ -16,6 +16,7 @@ from fastchat.hub.moderation import may_enter
 from fastchat.hub.proving import check_allowed, grant
 from fastchat.hub.reading import Reading, check_room, members, messages, read, refuse
 from fastchat.hub.room import Room
+from fastchat.identity.base import GUEST, Identity
 from fastchat.protocol.codec import EMPTY, join_body, result_raw
 from fastchat.protocol.messages import Join, Leave, Position
 
@@ -26,11 +27,22 @@ if TYPE_CHECKING:
 def join(session: Session, command: Join, now: int) -> None:
     """Answer JOIN (PROTOCOL, "Commands"); who is a member already gets a fresh result and stays one."""
     check_room(session)
-    if command.token is not None:
-        grant(session, command.room, command.token, now)
-    admit(session, command.room)
+    if command.token is None:
+        admit(session, command.room)
+    else:
+        _admit_with(command.token, session, command.room, now)
     question = query(session, command.room, command.since, command.history)
     read(Reading(session, command, _answer, _give_up), (question,), now)
+
+
+def _admit_with(token: str, session: Session, name: str, now: int) -> None:
+    """Let the session in by a join token, which is used only if nothing else stands against it."""
+    before = session.grants
+    try:
+        admit(session, name, grant(session, name, token, now))
+    except ProtocolError:
+        session.grants = before
+        raise
 
 
 def query(session: Session, name: str, since: Position | None, history: int) -> Query:
@@ -38,8 +50,8 @@ def query(session: Session, name: str, since: Position | None, history: int) -> 
     return Query(name, min(history, session.hub.config.room(name).history), since)
 
 
-def admit(session: Session, name: str) -> Room:
-    """Let the session wait for its place in a room; raises ProtocolError."""
+def admit(session: Session, name: str, ticket: Identity = GUEST) -> Room:
+    """Let the session wait for its place in a room, and take its `ticket` as used; raises ProtocolError."""
     check_allowed(session, name)
     hub = session.hub
     room = session.rooms.get(name)
@@ -52,8 +64,15 @@ def admit(session: Session, name: str) -> Room:
             raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
         if hub.moderation.rules:
             may_enter(session, name, known, hub.now)
+    entered = room
     if room is None:
         room = hub.room(name)
+    try:
+        hub.once.use(ticket)
+    except ProtocolError:
+        hub.drop(room, hub.now)
+        raise
+    if entered is None:
         if waiting is None:
             waiting = session.entering = {}
         waiting[room.name] = room

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from fastchat.config import Guests
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import MAX_GRANTS
-from fastchat.hub.roles import role_in
-from fastchat.identity.base import GUEST, Identity, Role
+from fastchat.hub.roles import Grant, role_in
+from fastchat.identity.base import GUEST, Identity
 from fastchat.identity.patterns import among
 from fastchat.protocol.names import fold, user_name
 
@@ -61,11 +61,11 @@ def same(before: Identity, identity: Identity) -> bool:
     return before.id == identity.id or before.guest
 
 
-def grant(session: Session, room: str, token: str, now: int) -> None:
-    """Let a join token open a room to the session, and give it its role there.
+def grant(session: Session, room: str, token: str, now: int) -> Identity:
+    """Let a join token open a room to the session, and give it its role there until the token expires.
 
-    The token must be of the same `sub`; or the session is a guest's, and the token names nobody else. Raises
-    ProtocolError.
+    The token must be of the same `sub`; or the session is a guest's, and the token names nobody else. Returns
+    what is to be taken as used, `GUEST` where that is nothing. Raises ProtocolError.
     """
     given, mine = verify(session, token, now), session.identity
     foreign = given.id != mine.id
@@ -76,10 +76,12 @@ def grant(session: Session, room: str, token: str, now: int) -> None:
     if not opens(session, given, room):
         raise ProtocolError(Code.FORBIDDEN, "the token is not for this room", field="token")
     grants = session.grants or {}
-    if len(grants) >= MAX_GRANTS and room not in grants:
+    held = grants.get(room)
+    if len(grants) >= MAX_GRANTS and held is None:
         raise ProtocolError(Code.TOO_MANY_ROOMS, "too many rooms were opened by tokens")
-    session.hub.once.use(given)
-    session.grants = {**grants, room: max(role_in(given, room), grants.get(room, Role.GUEST))}
+    new = Grant(role_in(given, room), given.expires, given.once)
+    session.grants = {**grants, room: new if held is None or held.expires <= now else max(new, held)}
+    return GUEST if held is not None and held.once == given.once else given
 
 
 def check_allowed(session: Session, room: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import depart, stop_waiting
 from fastchat.hub.proving import allowed, verify
+from fastchat.hub.roles import without_roles
 from fastchat.protocol.codec import notice, result
 from fastchat.protocol.messages import Refresh
 
@@ -31,6 +32,8 @@ def refresh(session: Session, command: Refresh, now: int) -> None:
         hub.once.use(identity)
     hub.expiry.remove(session)
     session.identity = replace(identity, hidden=mine.hidden)  # others were told, or not told, of the member
+    if session.identity != mine:
+        session.grants = without_roles(session.grants)
     hub.expiry.add(session)
     for room in list(session.rooms.values()):
         if not allowed(session, room.name):

@@ -17,7 +17,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.hub.limits import EXPIRE_MOST, MAX_RESUMES, RESUME_MS
-from fastchat.identity.base import Identity, Role
+from fastchat.hub.roles import Grant
+from fastchat.identity.base import Identity
 
 if TYPE_CHECKING:
     from random import Random
@@ -34,7 +35,7 @@ class Ended(NamedTuple):
     blocks: frozenset[str]
     due: int  # server time, ms
     identity: Identity
-    grants: Mapping[str, Role] | None
+    grants: Mapping[str, Grant] | None
     secrets: tuple[bytes, ...]  # digests of those that lead here: the first to be used is the last
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.identity.base import Identity, Role
 from fastchat.identity.patterns import matches
@@ -10,6 +11,14 @@ from fastchat.identity.patterns import matches
 if TYPE_CHECKING:
     from fastchat.hub.hub import Hub
     from fastchat.hub.session import Session
+
+class Grant(NamedTuple):
+    """What a join token gave in a room, which itself stays open."""
+
+    role: Role  # until the token has expired
+    expires: int  # server time, ms
+    once: str = ""  # the `jti` of a token for single use, which counts once for the session that has it
+
 
 EVERYWHERE = ""  # stands for all rooms where the name of a room is expected
 
@@ -26,11 +35,15 @@ def role_of(session: Session, room: str) -> Role:
 
 
 def proved(session: Session, room: str) -> Role:
-    """Return the role that the session's own token, or a join token, gives it."""
+    """Return the role that the session's own token, or a join token that has not expired, gives it."""
     role = role_in(session.identity, room)
-    if session.grants is None:
-        return role
-    return max(role, session.grants.get(room, Role.GUEST))
+    grant = None if session.grants is None else session.grants.get(room)
+    return role if grant is None or grant.expires <= session.hub.now else max(role, grant.role)
+
+
+def without_roles(grants: Mapping[str, Grant] | None) -> Mapping[str, Grant] | None:
+    """Return what join tokens opened, without the roles they gave: another token says what counts now."""
+    return None if grants is None else dict.fromkeys(grants, Grant(Role.GUEST, 0))
 
 
 def role_of_key(hub: Hub, key: str, room: str) -> Role:

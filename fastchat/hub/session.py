@@ -15,8 +15,9 @@ from fastchat.errors import Code, FrameError, ProtocolError
 from fastchat.hub.commands import TABLES
 from fastchat.hub.limits import MAX_HELD, RETRY_MS
 from fastchat.hub.reading import INTERNAL
+from fastchat.hub.roles import Grant
 from fastchat.hub.users import User
-from fastchat.identity.base import GUEST, Role
+from fastchat.identity.base import GUEST
 from fastchat.protocol.codec import bye, decode_command, error, ping_push
 from fastchat.protocol.messages import Command, Connect
 from fastchat.protocol.rules import EARLY_FRAME
@@ -73,7 +74,7 @@ class Session:
         self.phase = Phase.NEW
         self.handlers = TABLES[Phase.NEW]
         self.strikes = 0
-        self.grants: Mapping[str, Role] | None = None  # rooms that join tokens opened, and the role there
+        self.grants: Mapping[str, Grant] | None = None  # rooms that join tokens opened
         self.held: list[bytes] | None = None  # what came while CONNECT was being answered
 
     @property
