@@ -113,8 +113,8 @@ def _returns(session: Session, command: Connect) -> bool:
 def _claim(session: Session, command: Connect, now: int) -> _Claim:
     """Find out who the CONNECT is of; raises ProtocolError, and nothing has changed."""
     hub = session.hub
-    identity = prove(session, command.token, now)
     wanted = None if command.name is None else _checked(command.name)
+    identity = prove(session, command.token, now)  # dear: after what is cheap
     key = None if wanted is None else fold(wanted)
     if not identity.guest:
         named = token_name(identity)
@@ -219,9 +219,11 @@ def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) ->
     command, secret, names, bodies = entry
     size = MAX_RESULT - RESULT_ROOM - sum(map(len, bodies.values()))
     for place, (name, page) in enumerate(zip(names, pages, strict=True)):
-        room = enter(session, name, None, now)
-        if room is None:  # the connection has died meanwhile
-            session.hub.drop(session.hub.rooms[name], now)
+        try:
+            room = enter(session, name, None, now)
+        except ProtocolError as refusal:
+            bodies[name] = _error(refusal)
+            size -= len(bodies[name]) + len(name)
             continue
         room.stand(page)
         spare = RESULT_ROOM * (len(names) - place)  # each of the others needs as much to say `more`

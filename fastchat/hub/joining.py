@@ -80,24 +80,34 @@ def admit(session: Session, name: str, ticket: Identity = GUEST) -> Room:
     return room
 
 
-def enter(session: Session, name: str, watch: bool | None, now: int) -> Room | None:
-    """Take the place that `admit` let the session wait for; None if it has left meanwhile.
+def enter(session: Session, name: str, watch: bool | None, now: int) -> Room:
+    """Take the place that `admit` let the session wait for.
 
-    `watch` says whether it wants PRESENCE, None leaves that as it is.
+    `watch` says whether it wants PRESENCE, None leaves that as it is. Raises ProtocolError where it has left,
+    or may not come in any more.
     """
     room = withdraw(session, name)
-    if session.closing:
-        return None
-    if name not in session.rooms:
-        if not stop_waiting(session, name):
-            return None
-        session.rooms[room.name] = room
-        room.members.add(session.outbox)
-        room.show(session, now)
+    try:
+        _take_place(session, room, now)
+    except ProtocolError:
+        session.hub.drop(room, now)
+        raise
     if watch is not None:
         _watch(session, room, watch)
     session.hub.touch(room, now)
     return room
+
+
+def _take_place(session: Session, room: Room, now: int) -> None:
+    if room.name in session.rooms:
+        return
+    if not stop_waiting(session, room.name):  # nobody who is closing waits
+        raise ProtocolError(Code.NOT_A_MEMBER, "left before it was joined")
+    if session.hub.moderation.rules:  # the room may have been locked meanwhile
+        may_enter(session, room.name, room, now)
+    session.rooms[room.name] = room
+    room.members.add(session.outbox)
+    room.show(session, now)
 
 
 def stop_waiting(session: Session, name: str) -> bool:
@@ -129,10 +139,10 @@ def _watch(session: Session, room: Room, on: bool) -> None:
 
 
 def _answer(session: Session, command: Join, pages: Sequence[Page], now: int) -> None:
-    room = enter(session, command.room, command.presence, now)
-    if room is None:
-        session.hub.drop(session.hub.rooms[command.room], now)
-        refuse(session, command, ProtocolError(Code.NOT_A_MEMBER, "left before it was joined"), now)
+    try:
+        room = enter(session, command.room, command.presence, now)
+    except ProtocolError as refusal:
+        refuse(session, command, refusal, now)
         return
     room.stand(pages[0])
     if command.id:

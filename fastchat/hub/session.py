@@ -21,7 +21,7 @@ from fastchat.identity.base import GUEST
 from fastchat.protocol.codec import bye, decode_command, error, ping_push
 from fastchat.protocol.messages import Command, Connect
 from fastchat.protocol.rules import EARLY_FRAME
-from fastchat.protocol.session import Phase, frame_limit, struck_out
+from fastchat.protocol.session import Phase, frame_limit, struck_out, too_early
 
 if TYPE_CHECKING:
     from fastchat.hub.hub import Hub
@@ -57,7 +57,7 @@ class Session:
 
     __slots__ = (
         "hub", "link", "outbox", "peer", "user", "identity", "rooms", "entering", "secret", "former", "phase",
-        "handlers", "strikes", "held", "grants",
+        "handlers", "strikes", "refused", "held", "grants",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, link: Link, outbox: Outbox, peer: Peer) -> None:
@@ -74,6 +74,7 @@ class Session:
         self.phase = Phase.NEW
         self.handlers = TABLES[Phase.NEW]
         self.strikes = 0
+        self.refused = 0  # commands, before CONNECT has succeeded
         self.grants: Mapping[str, Grant] | None = None  # rooms that join tokens opened
         self.held: list[bytes] | None = None  # what came while CONNECT was being answered
 
@@ -148,12 +149,17 @@ class Session:
         self.error(refusal.id if command is None else command.id, refusal)
         if self.hub.limiting is not None and not refusal.code.temporary:
             self.hub.limiting.mistake(self, now)
+        nobody = self.user is NOBODY
         malformed = command is None and refusal.code is Code.MALFORMED
-        if malformed or (self.user is NOBODY and refusal.code in TOKEN_REFUSED):
+        if malformed or (nobody and refusal.code in TOKEN_REFUSED):
             self.strikes += 1
             if struck_out(self.strikes):
                 what = "malformed frames" if malformed else "tokens that were refused"
                 self.bye(refusal.code, f"too many {what}", now)
+                return
+        self.refused += nobody
+        if nobody and too_early(self.refused):
+            self.bye(refusal.code, "too much was refused before CONNECT", now)
 
     def _failed(self, command: Command | None, fault: Exception) -> None:
         self.hub.report("a command" if command is None else type(command).__name__, fault)

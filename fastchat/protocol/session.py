@@ -14,6 +14,7 @@ from .messages import Op
 from .rules import CONNECT_FRAME, EARLY_FRAME
 
 STRIKES = 3  # malformed frames on one connection; the last of them brings BYE 300
+EARLY = 10  # commands refused before CONNECT has succeeded: who tries some names, or is hasty, lives on
 
 
 class Phase(IntEnum):
@@ -46,6 +47,11 @@ def check(phase: Phase, op: Op) -> Code | None:
 def struck_out(strikes: int) -> bool:
     """Tell whether so many malformed frames on one connection bring BYE 300."""
     return strikes >= STRIKES
+
+
+def too_early(refused: int) -> bool:
+    """Tell whether so many refusals before CONNECT bring BYE with the code of the last."""
+    return refused >= EARLY
 
 
 # The integer 1 in every form msgpack has for it: fixint, uint 8 to 64, int 8 to 64

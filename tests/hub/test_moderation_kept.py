@@ -16,7 +16,18 @@ from fastchat.hub.moderation import Moderation
 from fastchat.hub.sanctions import network_of
 from fastchat.identity.base import Role
 from fastchat.protocol.codec import pack
-from fastchat.protocol.messages import Delete, Edit, Error, Join, Moderate, Notice, Publish, React
+from fastchat.protocol.messages import (
+    Connect,
+    Delete,
+    Edit,
+    Error,
+    Join,
+    Moderate,
+    Notice,
+    Publish,
+    React,
+    Result,
+)
 from tests.engine.later import LaterEngine
 from tests.hub.court import act, again, become, come_from, court, notices, say
 from tests.hub.stage import Stage
@@ -305,3 +316,49 @@ def test_rules_as_a_model_has_them() -> None:
             assert (say(clients[name]) == Code.MUTED) is muted
     stage.pass_time(31_000)
     assert len(stage.engine.facts()) == sum(one == float("inf") for one in until.values())
+
+
+# --- who waits for a place meanwhile
+
+
+def test_a_room_that_is_locked_meanwhile_lets_nobody_in() -> None:
+    stage, engine, (guy, meg, mod, own) = late()
+    new, connecting = stage.new("new"), stage.new()
+    mod.post(Moderate(5, "lobby", "lock", ""))
+    for one in (new, own):
+        one.post(Join(2, "lobby"))
+    connecting.post(Connect(1, name="pal", rooms={"lobby": None, "hall": None}))
+    engine.answer()
+    stage.flush()
+    assert [(one.id, one.code, one.text) for one in new.take(Error)] == [
+        (2, Code.FORBIDDEN, "the room is locked")
+    ]
+    (result,) = connecting.take(Result)
+    assert result.body["rooms"]["lobby"]["error"][:2] == [Code.FORBIDDEN, "the room is locked"]
+    assert set(connecting.session.rooms) == {"hall"} and not new.session.rooms and own.session.rooms
+    assert not new.session.entering and not stage.hub.rooms["lobby"].entering and not stage.faults
+
+
+def test_a_cap_holds_for_those_who_wait_already() -> None:
+    stage, engine, (guy, meg, mod, own) = late()
+    mod.post(Moderate(5, "lobby", "cap", "", members=5))
+    comers = [stage.new(name) for name in ("one", "two", "three")]
+    for one in comers:
+        one.post(Join(2, "lobby"))
+    engine.answer()
+    stage.flush()
+    assert [bool(one.session.rooms) for one in comers] == [False, False, True]
+    assert len(stage.hub.rooms["lobby"].members) == 5 and not stage.faults
+
+
+def test_who_is_banned_while_connect_waits_is_told_in_its_result() -> None:
+    stage, engine, (guy, meg, mod, own) = late()
+    pal = stage.new()
+    mod.post(Moderate(5, "lobby", "ban", "pal"))
+    pal.post(Connect(1, name="pal", rooms={"lobby": None, "hall": None}))
+    engine.answer()
+    stage.flush()
+    (result,) = pal.take(Result)
+    assert result.body["rooms"]["lobby"]["error"][0] == Code.NOT_A_MEMBER
+    assert set(pal.session.rooms) == set(result.body["rooms"]) - {"lobby"} == {"hall"}
+    assert not pal.session.entering and not stage.faults

@@ -98,6 +98,33 @@ def test_three_malformed_frames_end_the_connection() -> None:
     assert client.code == Code.MALFORMED and not client.open
 
 
+def test_what_is_refused_before_connect_is_counted() -> None:
+    stage = Stage()
+    client = stage.new()
+    early = [Join(number, "lobby") for number in range(1, 10)]
+    assert {one.code for one in client.send(*early, Ping(1)) if isinstance(one, Error)} == {Code.CONNECT_FIRST}
+    assert client.open
+    last = client.send(pack([99, 7]), Ping(2))
+    assert [type(one) for one in last] == [Error, Bye]
+    assert client.code == last[0].code == Code.UNKNOWN_OPERATION and not client.open
+    many = stage.new()
+    answers = many.send(*(Publish(number, "lobby", pack("x")) for number in range(1, 1000)))
+    assert [type(one) for one in answers] == [Error] * 10 + [Bye] and many.code == Code.CONNECT_FIRST
+
+
+def test_who_tries_some_names_is_let_in() -> None:
+    stage = Stage()
+    for number in range(9):
+        stage.new(f"ada{number}")
+    client = stage.new()
+    for number in range(9):
+        assert client.connect(f"ada{number}").code == Code.NAME_TAKEN
+    assert client.connect("ada9")["user"] == "ada9"
+    for _ in range(20):
+        assert client.ask(Leave, "lobby").code == Code.NOT_A_MEMBER
+    assert client.open
+
+
 def test_malformed_json_counts_like_malformed_msgpack() -> None:
     stage = Stage()
     client = stage.new("ada", Wire.WS_JSON)

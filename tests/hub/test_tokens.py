@@ -168,6 +168,22 @@ def test_the_third_bad_token_ends_the_connection(text: str, code: Code) -> None:
     assert [one.code for one in client.take(Bye)] == [code] and not client.open
 
 
+def test_a_good_token_is_not_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    class Looking:
+        def verify(self, text: str, now: int) -> Identity:
+            looked.append(text)
+            return verifier().verify(text, now)
+
+    stage = stage_of()
+    monkeypatch.setattr(stage.hub, "verifier", Looking())
+    client = stage.new()
+    for number in range(100):
+        client.send(Connect(number + 1, token=token(), name="bob" if number % 2 else "x" * 99))
+    assert len(looked) == 5 and client.code == Code.NAME_TAKEN and not client.open
+
+
 def test_a_server_without_keys_takes_no_tokens() -> None:
     stage = Stage()
     refusal = stage.new().connect("ada", token=token())
