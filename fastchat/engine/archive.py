@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from fastchat.engine.base import MAX_PAGE, Entry
-from fastchat.engine.changes import DELETE, EDIT, REACT
+from fastchat.engine.changes import DELETE, EDIT, MAX_EMOJI, MAX_REACTIONS, REACT
 from fastchat.errors import ProtocolError, StoreError
-from fastchat.protocol.codec import EMPTY, PUSH_LIMITS, unpack
+from fastchat.protocol.codec import EMPTY, PUSH_LIMITS, pack, unpack
 from fastchat.protocol.jsonwire import fields_from_json, to_json
 from fastchat.protocol.names import room_name, user_name
-from fastchat.protocol.rules import MAX_UINT
+from fastchat.protocol.rules import MAX_MENTIONS, MAX_UINT
 
 FORMAT = "fastchat-room"
 VERSION = 1
@@ -141,12 +141,32 @@ def _entry(fields: dict[str, bytes]) -> Entry:
 def _check_opts(opts: object, offset: int) -> None:
     if not isinstance(opts, dict):
         raise _Wrong("opts is not an object")
+    for name in ("reply_to", "edited", "deleted"):
+        if name in opts:
+            _uint(opts[name], f"opts.{name}")
+    if "mentions" in opts and not _names(opts["mentions"], MAX_MENTIONS):
+        raise _Wrong(f"opts.mentions is not a list of at most {MAX_MENTIONS} names")
+    if "reactions" in opts:
+        _check_reactions(opts["reactions"])
     if "change" not in opts:
         return
     if opts["change"] not in (EDIT, DELETE, REACT):
         raise _Wrong(f"opts.change is not {EDIT}, {DELETE} or {REACT}")
     if not 0 < _uint(opts.get("target"), "opts.target") < offset:
         raise _Wrong("opts.target is no message before it")
+
+
+def _check_reactions(reactions: object) -> None:
+    if not isinstance(reactions, dict) or not all(
+        type(emoji) is str and users and _names(users, MAX_REACTIONS) for emoji, users in reactions.items()
+    ):
+        raise _Wrong("opts.reactions is not an object of lists of names")
+    if len(reactions) > MAX_EMOJI or len(pack(reactions)) > MAX_REACTIONS:
+        raise _Wrong(f"opts.reactions has more than {MAX_EMOJI} emoji or {MAX_REACTIONS:,} bytes")
+
+
+def _names(value: object, most: int) -> bool:
+    return type(value) is list and len(value) <= most and all(type(one) is str for one in value)
 
 
 def _uint(value: object, name: str) -> int:

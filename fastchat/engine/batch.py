@@ -122,6 +122,8 @@ class Batch:
             log.bytes += len(data) + len(opts) + ENTRY_BYTES
             self._rows.append((log.id, offset, now, user, author, data, opts, expires, target))
         else:
+            if log.oldest < offset:  # it kept something once
+                self._logs.empty(log)
             log.oldest = offset + 1
         return offset
 

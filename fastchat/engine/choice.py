@@ -68,8 +68,15 @@ class ChosenEngine:
         lock, self._lock = self._lock, None
         if lock is not None:
             assert isinstance(self._engine, SqliteEngine)
-            await asyncio.to_thread(self._engine.close)
-            lock.release()
+            await asyncio.to_thread(_close, self._engine, lock)
+
+
+def _close(engine: SqliteEngine, lock: Lock) -> None:
+    """Close, and only then let go: in the thread, which goes on though whoever waits for it gives up."""
+    try:
+        engine.close()
+    finally:
+        lock.release()
 
 
 def fresh() -> str:

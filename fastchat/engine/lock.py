@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fastchat.errors import ConfigError
@@ -38,8 +39,9 @@ class Lock:
                 f"{folder} is in use by another fastchat (pid {holder or '?'}); stop it, or name another"
                 " folder with --data"
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the disk is full: whoever comes next does not learn the pid
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go; the file stays, for whoever waits for it would else hold one that nobody sees."""

@@ -222,6 +222,11 @@ class Logs:
         log.oldest, log.begins = last + 1, begins
         log.bytes -= freed
 
+    def empty(self, log: Log) -> None:
+        """Delete all its entries; the row is for `update`."""
+        self._database.execute("DELETE FROM messages WHERE room = ?", (log.id,))
+        log.bytes = log.begins = 0
+
     def _clear_before(self, log: Log, floor: int) -> None:
         """Delete what stands before an offset, some of it if it is much."""
         floor = min(floor, log.oldest + MOST_CLEARED)

@@ -16,6 +16,8 @@ from fastchat.errors import ConfigError
 
 FILE = "fastchat.db"  # in the folder of what is kept, beside its -wal and -shm
 APPLICATION = 0x46435354  # PRAGMA application_id: "FCST" tells the file from other people's databases
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside the file
+FORMAT_AT, ROLLBACK = 18, b"\1\1"  # where the header says how it is written, and what a copy says there
 BUSY_SECONDS = 2.0  # how long a statement waits for whoever reads or copies the file
 
 # meta: "epoch" of rooms that have no row yet; "boot" and "clean" say how it was last left (`epochs`);
@@ -90,6 +92,7 @@ def connect(path: Path) -> sqlite3.Connection:
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))  # the log takes its mode
         sync(path.parent)
+    check_beside(path)
     database = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         migrate(database, path)
@@ -97,6 +100,25 @@ def connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def check_beside(path: Path) -> None:
+    """Raise ConfigError where a copy was put beside the log of another database.
+
+    SQLite would apply the log to the copy, and what comes of that is neither. A database of ours is written
+    with a log as soon as it is made; a copy is not, until it is opened.
+    """
+    log = path.with_name(path.name + BESIDE[0])
+    if not log.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(FORMAT_AT)
+        if file.read(len(ROLLBACK)) != ROLLBACK:
+            return
+    raise ConfigError(
+        f"{path} is a copy, and {log.name} beside it belongs to the database that was there before: move"
+        f' {path.parent} away and put the copy into a new folder (docs/STORE.md, "Copies")'
+    )
 
 
 def version(database: sqlite3.Connection, path: Path) -> int:

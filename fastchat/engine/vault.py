@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastchat.engine import schema
+from fastchat.engine import lock, schema
 from fastchat.engine.archive import Header
 from fastchat.engine.base import Entry, Record
 from fastchat.engine.changes import EDIT
@@ -42,6 +42,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
             f"{folder}: nothing is kept there ({schema.FILE} is missing); name the folder with --data"
         )
     try:
+        schema.check_beside(path)
         database = sqlite3.connect(path, schema.BUSY_SECONDS, isolation_level=None)
         try:
             database.execute("PRAGMA query_only = 1")
@@ -172,6 +173,7 @@ def backup(database: sqlite3.Connection, target: Path, progress: Progress, now: 
     is a copy: a server that opens it gives every room a new epoch, for members may have seen offsets that
     came after it. Raises StoreError.
     """
+    _check_elsewhere(database, target)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
@@ -190,6 +192,15 @@ def backup(database: sqlite3.Connection, target: Path, progress: Progress, now: 
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{target} was not written: {getattr(error, 'strerror', None) or error}") from error
     return size
+
+
+def _check_elsewhere(database: sqlite3.Connection, target: Path) -> None:
+    """Raise StoreError where the target is what is copied, or a file that belongs to it."""
+    source = Path(database.execute("PRAGMA database_list").fetchone()[2])
+    for name in (*(source.name + end for end in ("", *schema.BESIDE)), lock.FILE):
+        own = source.with_name(name)
+        if own.resolve() == target.resolve() or (own.exists() and target.exists() and own.samefile(target)):
+            raise StoreError(f"{target} belongs to what is copied: name a file elsewhere")
 
 
 def _copy(database: sqlite3.Connection, part: Path, progress: Progress, now: int) -> None:

@@ -222,7 +222,7 @@ class Writer:
             self._drop()
         if not self._failing:
             self._failing = True
-            what = "is damaged: stop the server, put a backup in its place or move it away" if (
+            what = "is damaged: stop the server, move its folder away, put a backup into a new one" if (
                 code in DAMAGED or (not code and type(error) is sqlite3.DatabaseError)
             ) else "fails; it is tried again and again"  # fmt: skip
             LOG.error(

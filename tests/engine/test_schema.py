@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -113,6 +114,19 @@ def test_two_cannot_hold_one_folder(tmp_path: Path) -> None:
         Lock(tmp_path)
     lock.release()
     Lock(tmp_path).release()
+
+
+def test_a_full_disk_does_not_keep_anybody_from_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    lock = Lock(tmp_path)
+    with pytest.raises(ConfigError, match=r"in use by another fastchat \(pid \?\)"):
+        Lock(tmp_path)
+    lock.release()
 
 
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:

@@ -221,6 +221,20 @@ def test_a_lower_limit_holds_from_the_next_start(place: Place) -> None:
     assert rig.store.database.execute("SELECT count(*) FROM messages").fetchone() == (7,)
 
 
+def test_a_room_that_is_to_keep_nothing_deletes_what_it_kept(place: Place) -> None:
+    rig = held(place, options(history=100))
+    for _ in range(50):
+        rig.append()
+    rig = place.again(rig, False, config=options(history=0))
+    assert rig.append().offset == 51
+    assert rig.store.database.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+    log = rig.store.logs.get("lobby")
+    assert (log.head, log.oldest, log.bytes) == (51, 52, 0)
+    rig = place.again(rig, False, config=options(history=100))
+    rig.append()
+    assert offsets(rig.read()) == [52]
+
+
 def test_what_is_over_the_limits_is_deleted(place: Place) -> None:
     rig = held(place, options(history=100, history_bytes=100_000))
     for _ in range(300):

@@ -226,6 +226,35 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "taken"]
 
 
+@pytest.mark.parametrize("name", [schema.FILE, f"{schema.FILE}-wal", f"{schema.FILE}-shm", "lock", "link"])
+def test_nothing_is_copied_onto_what_is_kept(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").hardlink_to(folder / schema.FILE)
+    (tmp_path / "other").symlink_to(folder)
+    before = (folder / schema.FILE).stat()
+    with vault.reading(folder) as database:
+        for target in (folder / name, tmp_path / "other" / name) if name != "link" else (tmp_path / "link",):
+            with pytest.raises(StoreError, match="belongs to what is copied"):
+                vault.backup(database, target, no_progress, NOW)
+    after = (folder / schema.FILE).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_copy_beside_the_log_of_another_database_is_not_opened(folder: Path, tmp_path: Path) -> None:
+    with vault.reading(folder) as database:
+        vault.backup(database, tmp_path / "copy.db", no_progress, NOW)
+    path = folder / schema.FILE
+    path.write_bytes((tmp_path / "copy.db").read_bytes())
+    log = folder / f"{schema.FILE}-wal"
+    log.write_bytes(b"what was newer")
+    with pytest.raises(ConfigError, match="is a copy, and fastchat.db-wal beside it"):
+        schema.connect(path)
+    with pytest.raises(ConfigError, match="is a copy"):
+        read(folder, "lobby")
+    assert path.read_bytes() == (tmp_path / "copy.db").read_bytes() and log.read_bytes() == b"what was newer"
+    log.unlink()
+    schema.connect(path).close()
+
+
 def test_the_last_lines_of_the_audit_log(folder: Path) -> None:
     lines = [Record(number, room, "ada", "ban", "bob", b"\x80") for number, room in enumerate("abab")]
     with vault.changing(folder) as database:
