@@ -242,13 +242,17 @@ def signed(key: Any, algorithm: str, **headers: Any) -> str:
     return jwt.encode(claims("ada"), key, algorithm, headers or None)
 
 
-NOW = int(time.time())
+def at(seconds: int) -> int:
+    """Return a time so many seconds from now: a test may run minutes after it was collected."""
+    return int(time.time()) + seconds
+
+
 BAD: dict[str, tuple[Callable[[], str], int, str]] = {  # the code and a word of why
-    "expired": (lambda: token("ada", iat=NOW - 900, exp=NOW - 60), 201, "expired"),
+    "expired": (lambda: token("ada", iat=at(-900), exp=at(-60)), 201, "expired"),
     "without an end": (lambda: token("ada", exp=None), 202, "exp"),
-    "for longer than may be": (lambda: token("ada", exp=NOW + 90_000), 202, "lasts longer"),
-    "not valid yet": (lambda: token("ada", nbf=NOW + 300), 202, "nbf"),
-    "of the future": (lambda: token("ada", iat=NOW + 300), 202, "iat"),
+    "for longer than may be": (lambda: token("ada", exp=at(90_000)), 202, "lasts longer"),
+    "not valid yet": (lambda: token("ada", nbf=at(300)), 202, "nbf"),
+    "of the future": (lambda: token("ada", iat=at(300)), 202, "iat"),
     "unsigned": (unsigned, 202, "not signed with HS256"),
     "unsigned, as an owner": (lambda: unsigned(role="owner"), 202, "not signed with HS256"),
     "signed with another secret": (lambda: signed(OTHER_SECRET, "HS256"), 202, "signature"),
@@ -360,7 +364,7 @@ def test_a_token_of_somebody_else_does_not_refresh_a_session(run: Runner, tmp_pa
     async def check() -> None:
         async with serving(**settings(tmp_path)) as server:
             async with connect(f"tcp://127.0.0.1:{server.port}", token=token("ada")) as ada:
-                for other in (token("bob"), unsigned(), token("ada", exp=NOW - 60)):
+                for other in (token("bob"), unsigned(), token("ada", exp=at(-60))):
                     assert await outcome(ada._call(Refresh(0, other))) in (201, 202, 203)
                 assert await ada.ping() > 0 and ada.user == "ada"
 
