@@ -22,6 +22,7 @@ CHUNK = re.compile(r"\S+")
 WORD = re.compile(r"(?:[^\W_]|[@$])(?:(?:[^\W_]|[@$!|])*(?:[^\W_]|[@$]))?")  # "!" is a letter between others
 REPEATED = re.compile(r"(.)\1\1+")  # twice is how many words are spelt
 LEET = str.maketrans("01345789@$!|l6", "oieastbgasiiig")  # what is read as a letter, and "l" as "i"
+MAX_FORM = 4  # characters read for one: so no frame becomes many times as long (U+FDFA stands for 18)
 LONGEST = 64  # letters: no word of a filter is longer, so no longer one is put together
 
 
@@ -101,7 +102,7 @@ def _form(character: str) -> str:
     found: list[str] = []
     for one in unicodedata.normalize("NFKD", character).casefold():
         found += [seen for seen in _shape(one) if unicodedata.category(seen) not in UNSEEN]
-    return "".join(found)
+    return "".join(found[:MAX_FORM])
 
 
 def _shape(small: str) -> str:

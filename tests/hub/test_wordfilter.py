@@ -128,6 +128,12 @@ def test_any_text_has_its_length_and_loses_nothing_else(text: str) -> None:
         assert 0 <= start < end <= len(text)
 
 
+@pytest.mark.parametrize("character", ["\ufdfa", "\ufdfb", "㈝", "㈞"])
+def test_no_text_is_read_as_one_much_longer(character: str) -> None:
+    text = character * 5400
+    assert len(Plain(text).text) <= 4 * len(text) < 1.4 * len(text.encode())
+
+
 @given(st.text(max_size=30))
 def test_any_line_is_read_or_refused(line: str) -> None:
     try:
