@@ -27,6 +27,7 @@ from fastchat.hub.marking import Marks
 from fastchat.hub.moderation import Moderation
 from fastchat.hub.once import Once
 from fastchat.hub.owners import Owners
+from fastchat.hub.pacing import Pacing
 from fastchat.hub.reading import INTERNAL, Reading
 from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
@@ -84,6 +85,7 @@ class Hub:
         self.screening = screening
         self.refusal = Refusal()
         self.limiting = Limiting(config) if config.rate_limits else None
+        self.pacing = Pacing(config) if config.rate_limits else None
         self.limits = Limits(config.max_depth, config.max_elements)
         self.now = 0  # as last told
         self.draining = False

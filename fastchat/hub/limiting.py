@@ -238,9 +238,8 @@ def _name(session: Session) -> str:
     return f"{session.user.key} {origin}" if origin else session.user.id
 
 
-# What each command costs, besides those that all members get: `publishing.may_speak` sees to these. LEAVE
-# and BLOCK have no limit, since their work is bounded by what there is to leave and to block; nor have PING
-# and PONG.
+# What each command costs, besides those that all members get: `publishing.may_speak` sees to these. LEAVE,
+# BLOCK, PING and PONG have no limit here, only the pace of their connection (`pacing`).
 
 
 def _direct(limiting: Limiting, session: Session, command: Direct | Signal, now: int) -> int:

@@ -87,6 +87,13 @@ class Limit:
         """Count bytes that have passed already, over the burst if need be."""
         bucket.due_bytes = max(bucket.due_bytes, now) + size * self._byte_pace
 
+    def count(self, bucket: Bucket, count: int, size: int, now: int, rate: float, burst: float) -> int:
+        """Count so many that have passed already, at this rate; returns the ms until they fit the burst."""
+        pace = 1000 / rate if rate else 0.0
+        bucket.due = max(bucket.due, now) + count * pace
+        self.add(bucket, size, now)
+        return max(0, ceil(bucket.due - burst * pace - now), ceil(bucket.due_bytes - self._byte_slack - now))
+
     def leave(self, user: str, origin: str, now: int) -> None:
         """The user is gone: whoever comes from there under another name finds their bucket as it is."""
         bucket = self.used.get(user)

@@ -14,6 +14,7 @@ from fastchat.broadcast import Outbox
 from fastchat.errors import Code, FrameError, ProtocolError
 from fastchat.hub.commands import TABLES
 from fastchat.hub.limits import MAX_HELD, RETRY_MS
+from fastchat.hub.rates import Bucket
 from fastchat.hub.reading import INTERNAL
 from fastchat.hub.roles import Grant
 from fastchat.hub.users import User
@@ -57,7 +58,7 @@ class Session:
 
     __slots__ = (
         "hub", "link", "outbox", "peer", "user", "identity", "rooms", "entering", "secret", "former", "phase",
-        "handlers", "strikes", "refused", "held", "grants",
+        "handlers", "strikes", "refused", "held", "grants", "paced",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, link: Link, outbox: Outbox, peer: Peer) -> None:
@@ -76,6 +77,7 @@ class Session:
         self.strikes = 0
         self.refused = 0  # commands, before CONNECT has succeeded
         self.grants: Mapping[str, Grant] | None = None  # rooms that join tokens opened
+        self.paced = None if hub.pacing is None else Bucket(0.0, 0.0)  # what it has used up of its pace
         self.held: list[bytes] | None = None  # what came while CONNECT was being answered
 
     @property
@@ -92,8 +94,15 @@ class Session:
         """Tell how many bytes the frame that waits may have, given what it begins with."""
         return frame_limit(self.phase, peeked, self.hub.config.max_frame, json)
 
+    def count(self, frames: int, size: int, now: int) -> None:
+        """Count frames that came, of so many bytes, whatever was in them."""
+        if self.paced is not None and self.hub.pacing is not None:
+            self.hub.pacing.came(self, self.paced, frames, size, now)
+
     def receive(self, payloads: list[bytes], now: int) -> None:
         """Take commands, each a msgpack value of at most `frame_limit` bytes."""
+        if self.paced is not None:
+            self.count(len(payloads), sum(map(len, payloads)), now)
         if self.phase is not Phase.LIVE:
             self._receive_early(payloads, now)
             return

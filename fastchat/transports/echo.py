@@ -32,6 +32,9 @@ class EchoReceiver:
     def receive(self, payloads: list[bytes], now: int) -> None:
         raise AssertionError("an echo takes messages before they are payloads")
 
+    def count(self, frames: int, size: int, now: int) -> None:
+        """The suite may send as fast as it likes."""
+
     def malformed(self, error: ProtocolError, now: int) -> None:
         raise AssertionError("an echo reads nothing")
 

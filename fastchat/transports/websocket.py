@@ -69,7 +69,9 @@ class WsConnection(Connection):
         """Serve frames that are not for the fast path; return how many."""
         unusual = self._unusual
         assert unusual is not None
-        taken = unusual.feed(self._cutter.take(), self.session.frame_limit(b""), most)
+        came = self._cutter.take()
+        taken = unusual.feed(came, self.session.frame_limit(b""), most)
+        self.session.count(taken.frames, len(came) - len(taken.rest), now)
         if unusual.idle:
             self._unusual = None
         if taken.rest:

@@ -18,6 +18,7 @@ import pytest
 
 from fastchat.config import RoomOptions
 from fastchat.errors import ConfigError
+from fastchat.hub import pacing
 from fastchat.hub.ladder import LADDER, Rung, Standing
 from fastchat.server import Server
 from tests.conftest import Runner
@@ -36,7 +37,9 @@ KINDS = ("tcp", "ws", "json", "unix", "tls")
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ladder that is climbed in two seconds instead of twenty."""
+    """A ladder that is climbed in two seconds instead of twenty, and by no pace of the connection."""
+    monkeypatch.setattr(pacing, "COMMANDS_RATE", 1e6)
+    monkeypatch.setattr(pacing, "BYTES_RATE", 1e9)
     for standing, rung in RUNGS.items():
         monkeypatch.setitem(LADDER, standing, rung)  # type: ignore[misc]
 
@@ -222,13 +225,40 @@ def test_over_tls_who_only_listens_gets_everything(run: Runner, parts: Parts, tm
     run(scenario())
 
 
-def test_a_flood_of_pings_over_tls_is_answered(run: Runner, parts: Parts, tmp_path: Path) -> None:
+def test_a_flood_of_pings_over_tls_is_answered(
+    run: Runner, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "COMMANDS_RATE", 1e6)
+
     async def scenario() -> None:
         async with limited("tls", tmp_path) as (server, how), dial(server, name="ada", **how) as ada:
             sent = asyncio.create_task(_pings(ada, 20_000))
             for number in range(1, 20_001):
                 assert (await ada.receive())[:2] == [RESULT, number]
             await sent
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_floods_with_what_is_never_refused_is_read_from_later(
+    run: Runner, tmp_path: Path, kind: str
+) -> None:
+    async def scenario() -> None:
+        async with limited(kind, tmp_path) as (server, how), AsyncExitStack() as stack:
+            eve = await stack.enter_async_context(dial(server, name="eve", **how))
+            bob = await stack.enter_async_context(dial(server, name="bob", **how))
+            begun = time.monotonic()
+            eve.write(b"".join(eve.frame(PING, number) for number in range(1, 601)))
+            for number in range(1, 601):
+                assert (await eve.receive())[:2] == [RESULT, number]
+            assert time.monotonic() - begun < 0.9, "what was read is answered at once"
+            eve.send(PING, 601)
+            bob.send(PING, 1)
+            await bob.until(RESULT)
+            assert time.monotonic() - begun < 0.9, "nobody else waits"
+            assert (await eve.until(RESULT))[1] == 601
+            assert time.monotonic() - begun > 0.5, "the burst is for all that a user may do at once, and more"
 
     run(scenario())
 
