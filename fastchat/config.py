@@ -135,7 +135,7 @@ class Config:
     rooms: Mapping[str, RoomOptions] = field(default_factory=lambda: {"default": RoomOptions()})
     history_total_bytes: int = 256 * MIB  # messages kept over all rooms
     idempotency_seconds: int = 300  # a key is remembered this long at least
-    idempotency_bytes: int = 64 * MIB  # keys kept over all rooms; beyond it a PUBLISH with key gets 101
+    idempotency_bytes: int = 256 * MIB  # keys kept over all rooms: 932,000; more get 101
 
     # what outlives the process
     engine: str = ""  # "memory" or "sqlite"; "": memory in a program of yours, sqlite in `fastchat serve`

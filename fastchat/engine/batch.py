@@ -11,6 +11,7 @@ from typing import TypeAlias
 from fastchat.engine.base import Page, Stored
 from fastchat.engine.changes import EDIT, blank, edit_head, fold
 from fastchat.engine.jobs import Append, Change, Job, Keep, Read, Release, Stop, Tick
+from fastchat.engine.keys import digest
 from fastchat.engine.logs import ENTRY_BYTES, Log, Row
 from fastchat.engine.store import Store
 from fastchat.protocol.codec import NIL
@@ -100,14 +101,15 @@ class Batch:
         _, _, _, room, user, author, data, opts, key, expires, keep, now = job
         if key is not None:
             keys = self._store.keys
-            known = keys.get(room, *key)
+            name = digest(room, *key)
+            known = keys.get(name)
             if known is not None:
-                return known
-            keys.check(room, *key, now)
+                return Stored(known[1], known[0], True)
+            keys.check(key[0], now)
         offset = self._place(room, user, author, data, opts, expires, 0, now) if keep else 0
         if key is not None:
             self._begin()
-            keys.put(room, *key, Stored(offset, now, True), now)
+            keys.put(name, key[0], offset, now)
             self._keys.append((now, room, *key, offset))
         return _new(Stored, (offset, now, False))
 

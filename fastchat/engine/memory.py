@@ -14,7 +14,7 @@ from itertools import islice
 from fastchat.config import Config, RoomOptions
 from fastchat.engine.base import Entry, Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.changes import blank, edit_head, fold
-from fastchat.engine.keys import Keys
+from fastchat.engine.keys import Keys, digest
 from fastchat.engine.pages import Kept, cut, cut_older, span
 from fastchat.protocol.codec import NIL
 
@@ -71,7 +71,7 @@ class MemoryEngine:
         self._now = 0  # as last told
         self._facts: dict[tuple[str, str, str], Fact] = {}
         self.records: deque[Record] = deque(maxlen=MAX_RECORDS)  # the audit log, the newest last
-        self._keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
+        self._keys = Keys(config.idempotency_seconds, config.idempotency_bytes)
 
     def attach(self, sink: Sink) -> None:
         """Nothing is ever told later."""
@@ -118,13 +118,14 @@ class MemoryEngine:
         ticket: object,
     ) -> Stored | None:
         if key is not None:
-            known = self._keys.get(room, *key)
+            name = digest(room, *key)
+            known = self._keys.get(name)
             if known is not None:
-                return known
-            self._keys.check(room, *key, now)
+                return Stored(known[1], known[0], True)
+            self._keys.check(key[0], now)
         offset = self._store(room, user, author, data, opts, expires, now) if keep else 0
         if key is not None:
-            self._keys.put(room, *key, Stored(offset, now, True), now)
+            self._keys.put(name, key[0], offset, now)
         return _new(Stored, (offset, now, False))
 
     def _store(

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastchat.config import Config, Durability
-from fastchat.engine.base import Fact, Record, Stored
+from fastchat.engine.base import Fact, Record
 from fastchat.engine.checkpoint import LOG_BYTES, MOST_PAGES
 from fastchat.engine.epochs import close_epochs, note, open_epochs
-from fastchat.engine.keys import Keys
+from fastchat.engine.keys import Keys, digest
 from fastchat.engine.logs import Log, Logs
 from fastchat.engine.schema import connect
 
@@ -28,7 +28,7 @@ class Store:
 
     def __init__(self, path: Path, config: Config, boot: str, fresh: Callable[[], str]) -> None:
         self.facts: Sequence[Fact] = ()  # as they were when it was opened
-        self.keys: Keys[Stored] = Keys(config.idempotency_seconds, config.idempotency_bytes)
+        self.keys = Keys(config.idempotency_seconds, config.idempotency_bytes)
         self.path = path
         self.powers = any(room.durability is Durability.POWER for room in config.rooms.values())
         self._config = config
@@ -78,8 +78,9 @@ class Store:
         for room, owner, key, offset, ts in self.database.execute(
             "SELECT room, owner, key, offset, ts FROM keys ORDER BY ts, id"
         ):
-            if self.keys.get(room, owner, key) is None:
-                self.keys.put(room, owner, key, Stored(offset, ts, True), ts)
+            name = digest(room, owner, key)
+            if self.keys.get(name) is None:
+                self.keys.put(name, owner, offset, ts)
 
     # transactions
 

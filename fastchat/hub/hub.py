@@ -97,7 +97,7 @@ class Hub:
         self.resumes = Resumes(random)
         self.expiry = Expiry()
         share = config.idempotency_bytes // DIRECT_SHARE
-        self.directs: Keys[tuple[int, int]] = Keys(config.idempotency_seconds, share)
+        self.directs = Keys(config.idempotency_seconds, share)
         self._changed: dict[Room, int] = {}  # rooms whose watchers are to be told, and when
         engine.attach(self)
         self.facts = Facts(engine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastchat.engine.keys import digest
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS, MAX_STATE, RETRY_MS
 from fastchat.hub.moderation import may_be_heard
@@ -29,15 +30,16 @@ def direct(session: Session, command: Direct, now: int) -> None:
         may_be_heard(session, EVERYWHERE, now)
     to = _key(session, command.user)
     if command.key is not None:
-        known = hub.directs.get(to, user.key, command.key)
+        name = digest(to, user.key, command.key)
+        known = hub.directs.get(name)
         if known is not None:
             ts, sessions = known
             _reply(session, command.id, {"ts": ts, "sessions": sessions, "duplicate": True})
             return
-        hub.directs.check(to, user.key, command.key, now)
+        hub.directs.check(user.key, now)
     sessions = _send(session, _online(session, to), direct_push(now, user.packed, command.data))
     if command.key is not None:
-        hub.directs.put(to, user.key, command.key, (now, sessions), now)
+        hub.directs.put(name, user.key, sessions, now)
     _reply(session, command.id, {"ts": now, "sessions": sessions})
 
 
