@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.removing import expel, expel_addresses
+from fastchat.hub.removing import expel, expel_others
 from fastchat.hub.roles import proved
 from fastchat.hub.sanctions import (
     ADDRESS,
     CAP,
     LOCKED,
     SLOW,
+    TOKEN_ID,
+    USER,
     Op,
     Rules,
     Sanction,
@@ -114,9 +116,10 @@ def _plan_mute(deed: Deed) -> Sequence[Fact]:
 
 
 def _sanction(deed: Deed, kind: str, networks: list[str]) -> Sequence[Fact]:
-    command, target = deed.command, deed.target
+    command, target, owner = deed.command, deed.target, deed.hub.owners.owner(deed.key)
     value = Sanction(deed.until(), deed.role, deed.key, deed.session.user.name, command.reason or "")
-    under = [*subjects(deed.key, "" if target is None else target.id), *(ADDRESS + one for one in networks)]
+    identity = target.id if target is not None else TOKEN_ID + owner if owner else ""
+    under = [*subjects(deed.key, identity), *(ADDRESS + one for one in networks)]
     rules = deed.rules
     known = {} if rules is None else rules.bans if kind == "ban" else rules.mutes
     for subject in under:
@@ -144,9 +147,9 @@ def _networks(deed: Deed) -> list[str]:
 
 def _carry_ban(deed: Deed) -> None:
     expel(deed.hub, deed.key, deed.room, Code.BANNED, deed.now)
-    networks = [fact.subject.removeprefix(ADDRESS) for fact in deed.facts if fact.subject.startswith(ADDRESS)]
-    if networks:
-        expel_addresses(deed.hub, networks, deed.room, deed.role, deed.now)
+    others = [fact.subject for fact in deed.facts if not fact.subject.startswith(USER)]
+    if others:
+        expel_others(deed.hub, others, deed.room, deed.role, deed.now)
 
 
 def _carry_kick(deed: Deed) -> None:

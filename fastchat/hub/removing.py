@@ -5,12 +5,13 @@ Invariant: who is taken out gets the NOTICE that says so, and nothing of the roo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fastchat.errors import Code
 from fastchat.hub.joining import depart, stop_waiting
 from fastchat.hub.roles import role_of
-from fastchat.hub.sanctions import network_of
+from fastchat.hub.sanctions import ADDRESS, IDENTITY, network_of
 from fastchat.identity.base import Role
 from fastchat.protocol.codec import notice
 
@@ -29,8 +30,8 @@ def expel(hub: Hub, key: str, room: str, code: Code, now: int) -> None:
             _expel(session, room, code, now)
 
 
-def expel_addresses(hub: Hub, networks: list[str], room: str, rank: Role, now: int) -> None:
-    """Take out everybody below `rank` who is there from one of these addresses.
+def expel_others(hub: Hub, subjects: Collection[str], room: str, rank: Role, now: int) -> None:
+    """Take out everybody below `rank` whose identity or address is among these subjects of a ban.
 
     Walks all sessions: few do that, and seldom.
     """
@@ -38,9 +39,8 @@ def expel_addresses(hub: Hub, networks: list[str], room: str, rank: Role, now: i
         session
         for session in hub.sessions
         if session.user.sessions  # CONNECT has named it, though it may not be answered yet
-        and not session.peer.reserved
-        and network_of(session.peer.address) in networks
         and (not room or room in session.rooms or room in (session.entering or ()))
+        and _is_among(session, subjects)
         and role_of(session, room) < rank
     ]
     for session in found:
@@ -48,6 +48,12 @@ def expel_addresses(hub: Hub, networks: list[str], room: str, rank: Role, now: i
         if there is not None:
             there.members.put(notice(there.packed, "ban", session.user.packed), keep=True)
         _expel(session, room, Code.BANNED, now)
+
+
+def _is_among(session: Session, subjects: Collection[str]) -> bool:
+    if IDENTITY + session.identity.id in subjects:
+        return True
+    return not session.peer.reserved and ADDRESS + network_of(session.peer.address) in subjects
 
 
 def _expel(session: Session, name: str, code: Code, now: int) -> None:

@@ -28,7 +28,8 @@ from fastchat.protocol.messages import (
     Signal,
 )
 from tests.hub.court import NAMES, act, become, come_from, court, notices, say
-from tests.hub.stage import Stage, texts
+from tests.hub.stage import Stage, options, texts
+from tests.identity.making import token, verifier
 
 LEAST = {
     "kick": Role.MODERATOR, "ban": Role.MODERATOR, "unban": Role.MODERATOR, "mute": Role.MODERATOR,
@@ -245,6 +246,43 @@ def test_the_ban_of_a_token_counts_under_every_name() -> None:
     assert other.ask(Join, "lobby").code == Code.BANNED
     assert act(mod, "unban", "meg") is None
     assert other.ask(Join, "lobby")["members"] == 4
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("room", ["lobby", ""])
+def test_the_ban_of_a_token_takes_out_who_is_there_under_another_name(room: str, here: bool) -> None:
+    stage = Stage(options(), verifier=verifier())
+    first, other, boss, bob = (stage.new() for _ in range(4))
+    for client, sub, name, role in (
+        (first, "x", "xa", "member"),
+        (other, "x", "xb", "member"),
+        (boss, "x", "xc", "owner"),
+        (bob, "y", "bob", "guest"),
+    ):
+        client.connect(token=token(sub=sub, name=name, role=role), rooms={"lobby": None})
+    if not here:
+        first.close()
+    (mod,) = stage.join("mod")
+    assert act(become(mod, Role.MODERATOR), "ban", "xa", room) is None
+    assert {one.user.name for one in stage.hub.sessions if one.rooms} == {"xc", "bob", "mod"}
+    assert other.code == (0 if room else Code.BANNED) and boss.open and bob.open
+    if room:
+        assert ("ban", "xb") in [(one.action, one.user) for one in notices(other)]
+        assert other.ask(Join, "lobby").code == Code.BANNED
+    again = stage.new().connect(token=token(sub="x", name="xd"), rooms={"lobby": None})
+    assert (again["rooms"]["lobby"]["error"][0] if room else again.code) == Code.BANNED
+
+
+def test_the_mute_of_a_token_that_is_not_here_counts_under_every_name() -> None:
+    stage = Stage(options(), verifier=verifier())
+    stage.new().connect(token=token(sub="x", name="xa"))
+    next(iter(stage.hub.sessions)).lost(stage.now)
+    (mod,) = stage.join("mod")
+    assert act(become(mod, Role.MODERATOR), "mute", "xa") is None
+    other = stage.new()
+    other.connect(token=token(sub="x", name="xb"), rooms={"lobby": None})
+    assert say(other) == Code.MUTED
+    assert act(mod, "unmute", "xa") is None and say(other) is None
 
 
 def test_the_ban_of_an_address() -> None:
