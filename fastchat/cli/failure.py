@@ -35,7 +35,7 @@ ADVICE: dict[int, str] = {
     Code.DRAINING: "The server is going down; try again in a moment.",
     Code.RATE: "Send more slowly.",
     Code.TOO_MANY_CONNECTIONS: "Close some connections, or try again later.",
-    Code.REPLACED: "Somebody with the same session took the name over.",
+    Code.REPLACED: "Somebody with the same session, or a token for the name, took it over.",
 }
 
 

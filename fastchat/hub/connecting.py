@@ -92,6 +92,7 @@ def connect(session: Session, command: Connect, now: int) -> None:
         claim.old.bye(Code.REPLACED, "your name was taken over with your secret", now)
     elif claim.shown is not None:
         hub.resumes.forget(claim.shown)
+    _displace(session, claim.name, bearer, now)
     session.identity, session.grants = bearer, claim.grants
     if claim.before is not None and bearer != claim.before:
         session.grants = without_roles(claim.grants)
@@ -130,7 +131,7 @@ def _claim(session: Session, command: Connect, now: int) -> _Claim:
             return _Claim(name, old, old.user.blocks, identity, old.identity, old.grants, command.resume)
         ended = hub.resumes.ended(command.resume, now)
         if ended is not None and key in (None, fold(ended.name)) and same(ended.identity, identity):
-            if wanted is None and hub.users.alike(ended.name) is None:
+            if wanted is None and _is_free(session, ended.name, identity):
                 wanted = ended.name
             claim = _Claim(
                 wanted or "", None, ended.blocks, identity, ended.identity, ended.grants, command.resume
@@ -145,12 +146,32 @@ def _check_free(session: Session, name: str, identity: Identity, old: User | Non
     """Raise ProtocolError NAME_TAKEN where others bear the name or one like it; `old` is about to go."""
     users = session.hub.users
     user = users.get(fold(name))
-    if user is not None and user is not old and (identity.guest or user.id != identity.id):
+    mine = user is not None and (user is old or (not identity.guest and user.id == identity.id))
+    if user is not None and not mine and not _gives_way(user, identity):
         raise ProtocolError(Code.NAME_TAKEN, "somebody here has this name", field="name")
-    if users.alike(name, user) is not None:
+    if any(one is not user and not _gives_way(one, identity) for one in users.alike(name)):
         raise ProtocolError(Code.NAME_TAKEN, "somebody here has a name that looks like it", field="name")
     if not looks(name):
         raise ProtocolError(Code.NAME_TAKEN, "nothing of this name is to be seen", field="name")
+
+
+def _is_free(session: Session, name: str, identity: Identity) -> bool:
+    """Whether nobody here has the name or one like it, nor owns it."""
+    return not session.hub.users.alike(name) and not session.hub.owners.taken(name, identity)
+
+
+def _gives_way(user: User, identity: Identity) -> bool:
+    """Whether this user must leave the name to who comes: else a guest could lock them out."""
+    return not identity.guest and user.id.startswith(GUEST_ID)
+
+
+def _displace(session: Session, name: str, identity: Identity, now: int) -> None:
+    """End the sessions of guests who bear the name of somebody with a token, or one like it."""
+    users = session.hub.users
+    bearers = dict.fromkeys((*users.alike(name), users.get(fold(name))))
+    for user in [one for one in bearers if one is not None and _gives_way(one, identity)]:
+        for one in user.sessions:
+            one.bye(Code.REPLACED, "your name belongs to somebody with a token", now)
 
 
 def _settle(session: Session, claim: _Claim) -> None:
@@ -160,8 +181,11 @@ def _settle(session: Session, claim: _Claim) -> None:
         raise ProtocolError(Code.NAME_TAKEN, "this name, or one like it, is somebody else's", field="name")
     if identity.guest:
         return
+    again = claim.before is not None and claim.before.once == identity.once
+    if not again:
+        hub.once.check(identity)
     hub.owners.claim(identity, claim.name)
-    if claim.before is None or claim.before.once != identity.once:  # else it is the same coming back
+    if not again:
         hub.once.use(identity)
 
 

@@ -163,6 +163,7 @@ class Hub:
         for session in self.expiry.due(now):
             session.bye(Code.TOKEN_EXPIRED, "your token has expired", now)
         self.once.expire(now)
+        self.owners.tick(now)
         self.resumes.expire(now)
         self.directs.expire(now)
         self.marks.flush(now)

@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
+from fastchat.hub.insisting import Insistence
 from fastchat.hub.limits import EXPIRE_MOST
 from fastchat.identity.base import Identity
 from fastchat.protocol.values import load, pack
@@ -21,10 +22,10 @@ KIND = "jti"  # facts: the subject is the jti, the value when it expires
 class Once:
     """The tokens for single use that were used."""
 
-    __slots__ = ("_facts", "_used", "_heap")
+    __slots__ = ("_kept", "_used", "_heap")
 
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+        self._kept = Insistence(facts, KIND, self._value)
         self._used: dict[str, int] = {}
         for (_, jti), value in facts.of(KIND).items():
             expires = load(value)
@@ -36,6 +37,11 @@ class Once:
     def __len__(self) -> int:
         return len(self._used)
 
+    def check(self, identity: Identity) -> None:
+        """Raise ProtocolError TOKEN_INVALID where the token was used before."""
+        if identity.once and identity.once in self._used:
+            raise ProtocolError(Code.TOKEN_INVALID, "the token was for single use: it is used", field="token")
+
     def use(self, identity: Identity) -> None:
         """Take the token of this identity as used, if it is for single use.
 
@@ -45,25 +51,31 @@ class Once:
         jti = identity.once
         if not jti:
             return
-        if jti in self._used:
-            raise ProtocolError(Code.TOKEN_INVALID, "the token was for single use: it is used", field="token")
+        self.check(identity)
+        if self._kept:  # others were used already that the store has lost so far
+            raise ProtocolError(Code.STORE_UNAVAILABLE, "what is used cannot be remembered now")
         # Not awaited: a server that dies before it is kept has lost the session that used it as well
-        self._facts.put([Fact(KIND, "", jti, pack(identity.expires))])
+        self._kept.put([Fact(KIND, "", jti, pack(identity.expires))])
         self._used[jti] = identity.expires
         heappush(self._heap, (identity.expires, jti))
 
     def expire(self, now: int) -> None:
-        """Forget what has expired; what the store cannot forget now it forgets later."""
+        """Forget what has expired, and keep what is not kept; what the store cannot do now it does later."""
+        self._kept.tick(now)
         due: list[str] = []
         while self._heap and self._heap[0][0] <= now and len(due) < EXPIRE_MOST:
             due.append(heappop(self._heap)[1])
         if not due:
             return
         try:
-            self._facts.put([Fact(KIND, "", jti, b"") for jti in due])
+            self._kept.put([Fact(KIND, "", jti, b"") for jti in due])
         except ProtocolError:
             for jti in due:
                 heappush(self._heap, (self._used[jti], jti))
             return
         for jti in due:
             del self._used[jti]
+
+    def _value(self, jti: str) -> bytes:
+        expires = self._used.get(jti)
+        return b"" if expires is None else pack(expires)

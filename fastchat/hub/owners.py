@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from fastchat.engine.base import Fact
 from fastchat.hub.facts import Facts
+from fastchat.hub.insisting import Insistence
 from fastchat.identity.base import Identity
 from fastchat.identity.names import looks
 from fastchat.protocol.names import fold
@@ -22,10 +23,10 @@ MOST = 100_000  # names: about 300 bytes each
 class Owners:
     """The names that users with tokens own."""
 
-    __slots__ = ("_facts", "_names", "_looks")
+    __slots__ = ("_kept", "_names", "_looks")
 
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+        self._kept = Insistence(facts, KIND, self._value)
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()  # by key; the last to come is last
         self._looks: dict[str, str] = {}  # keys of names by what they look like, where that is not the key
         for (_, key), value in facts.of(KIND).items():
@@ -53,14 +54,27 @@ class Owners:
         if key in self._names:
             self._names.move_to_end(key)
             return
-        facts = [Fact(KIND, "", key, pack([identity.sub, name]))]
+        facts = [Fact(KIND, "", key, _packed(identity.sub, name))]
         gone = next(iter(self._names)) if len(self._names) >= MOST else None
         if gone is not None:
             facts.append(Fact(KIND, "", gone, b""))
-        self._facts.put(facts)
+        self._kept.put(facts)
         if gone is not None:
             self._remove(gone)
         self._add(key, identity.sub, name)
+
+    def tick(self, now: int) -> None:
+        """Keep what the store could not keep before."""
+        self._kept.tick(now)
+
+    def owner(self, key: str) -> str:
+        """Return the `sub` of who owns a name, "" where nobody does."""
+        owned = self._names.get(key)
+        return "" if owned is None else owned[0]
+
+    def _value(self, key: str) -> bytes:
+        owned = self._names.get(key)
+        return b"" if owned is None else _packed(*owned)
 
     def _add(self, key: str, sub: str, name: str) -> None:
         self._names[key] = sub, name
@@ -73,3 +87,7 @@ class Owners:
         for look in looks(name):
             if self._looks.get(look) == key:
                 del self._looks[look]
+
+
+def _packed(sub: str, name: str) -> bytes:
+    return pack([sub, name])

@@ -56,13 +56,10 @@ class Users:
         """Return the user whose name folds to this key."""
         return self._users.get(key)
 
-    def alike(self, name: str, but: User | None = None) -> User | None:
-        """Return a user whose name looks like this one, in whatever case; not this one."""
-        for look in looks(name):
-            for user in (self._users.get(look), self._looks.get(look)):
-                if user is not None and user is not but:
-                    return user
-        return None
+    def alike(self, name: str) -> list[User]:
+        """List the users whose names look like this one, in whatever case."""
+        found = (user for look in looks(name) for user in (self._users.get(look), self._looks.get(look)))
+        return list(dict.fromkeys(user for user in found if user is not None))
 
     def seat(self, session: Session, name: str) -> User:
         """Let the session bear a name that is free, or its own user's."""
@@ -94,5 +91,5 @@ class Users:
         """Make up a name that is free."""
         while True:
             name = f"guest-{random.getrandbits(32):08x}"
-            if self.alike(name) is None:
+            if not self.alike(name):
                 return name

@@ -42,7 +42,7 @@ class Names(RuleBasedStateMachine):
 
     def come(self, name: str, sub: str) -> None:
         taken = any(
-            alike(name, other) and not (sub and sub == whose and fold(name) == fold(other))
+            alike(name, other) and not (sub and (not whose or sub == whose and fold(name) == fold(other)))
             for _, other, whose in self.here
         ) or any(alike(name, other) and whose != sub for whose, other in self.owned.values())
         client = self.stage.new()
@@ -51,6 +51,9 @@ class Names(RuleBasedStateMachine):
             assert isinstance(answer, Error) and answer.code == Code.NAME_TAKEN
             client.close()
             return
+        gone = [one for one in self.here if sub and not one[2] and alike(name, one[1])]
+        assert all(one.code == Code.REPLACED for one, _, _ in gone)
+        self.here = [one for one in self.here if one not in gone]
         shown = next((other for _, other, _ in self.here if fold(other) == fold(name)), name)
         assert answer["user"] == shown
         self.here.append((client, shown, sub))

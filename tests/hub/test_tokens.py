@@ -214,21 +214,41 @@ def test_a_name_belongs_to_somebody_after_a_restart_too() -> None:
     assert come(stage, name="lain")[1]["user"] == "lain", "the owner may look like themselves"
 
 
-def test_a_guest_who_is_here_keeps_the_name() -> None:
+@pytest.mark.parametrize("name", ["ada", "ADA", "\u0430da"])
+def test_a_guest_keeps_nobody_from_their_name(name: str) -> None:
     stage = stage_of()
-    stage.new("ada")
-    assert come(stage)[1].code == Code.NAME_TAKEN
-    assert len(stage.hub.owners) == 0, "a refused CONNECT changes nothing"
+    guest, other = stage.new(), stage.new("bob")
+    secret = guest.connect(name, rooms={"lobby": None})["session"]
+    client, body = come(stage, rooms_={"lobby": None})
+    assert body["user"] == "Ada" and body["rooms"]["lobby"]["members"] == 1
+    assert [(one.code, one.reconnect) for one in guest.take(Bye)] == [(Code.REPLACED, False)]
+    assert client.open and other.open and come(stage)[0].open and client.open, "nobody else has to go"
+    assert stage.new().connect(name, resume=secret).code == Code.NAME_TAKEN
+    client.close()
+    assert stage.new().connect(resume=secret)["user"].startswith("guest-")
+    assert not stage.faults
+
+
+def test_a_connect_that_is_refused_displaces_nobody() -> None:
+    stage = stage_of()
+    come(stage, jti="j1", once=True)[0].close()
+    guest = stage.new("bob")
+    assert come(stage, name="bob", jti="j1", once=True)[1].code == Code.TOKEN_INVALID
+    assert come(stage, sub="u2", name="Ada")[1].code == Code.NAME_TAKEN
+    assert guest.open and len(stage.hub.owners) == 1
 
 
 @pytest.mark.parametrize("first, second", [("Iain", "lain"), ("modem", "modern"), ("ada", "\u0430da")])
 def test_nobody_looks_like_somebody_here(first: str, second: str) -> None:
     stage = stage_of()
     for one, other in ((first, second), (second, first)):
+        client, _ = come(stage, name=one)
+        for refusal in (stage.new().connect(other), come(stage, sub="u2", name=other)[1]):
+            assert (refusal.code, refusal.field) == (Code.NAME_TAKEN, "name")
+        client.close()
+        stage = stage_of()
         client = stage.new(one)
-        refusal = stage.new().connect(other)
-        assert (refusal.code, refusal.field) == (Code.NAME_TAKEN, "name")
-        assert come(stage, name=other)[1].code == Code.NAME_TAKEN
+        assert stage.new().connect(other).code == Code.NAME_TAKEN
         client.close()
     assert not stage.hub.users._looks
 
