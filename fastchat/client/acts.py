@@ -84,22 +84,30 @@ class Acts:
         await self._post(wire.Publish(0, room, pack(data), ephemeral=ephemeral))
 
     async def edit(self, room: str, offset: int, data: object) -> Ack:
-        """Put other data in place of a message of ours; everybody in the room gets a Change."""
-        return await self._changed(wire.Edit(0, room, offset, pack(data)))
+        """Put other data in place of a message of ours; everybody in the room gets a Change.
+
+        Disconnected: the connection broke before the answer. It may have been carried out, and is not sent
+        twice, for it could undo a later edit.
+        """
+        return await self._changed(wire.Edit(0, room, offset, pack(data)), again=False)
 
     async def delete(self, room: str, offset: int) -> Ack:
         """Take a message back: ours, or anybody's for who moderates the room."""
         connections = self._core.connections
         try:
-            return await self._changed(wire.Delete(0, room, offset))
+            return await self._changed(wire.Delete(0, room, offset), again=True)
         except Refused as refusal:
             if refusal.code != Code.NO_SUCH_MESSAGE or self._core.connections == connections:
                 raise
             return Ack(0, 0, True)  # it was sent again after a loss: the first time it was carried out
 
     async def react(self, room: str, offset: int, emoji: str, on: bool = True) -> Ack:
-        """Put an emoji to a message, or take it back; offset 0 where that changes nothing."""
-        return await self._changed(wire.React(0, room, offset, emoji, on))
+        """Put an emoji to a message, or take it back; offset 0 where that changes nothing.
+
+        Disconnected: the connection broke before the answer. It may have been carried out, and is not sent
+        twice, for it could undo what was done since.
+        """
+        return await self._changed(wire.React(0, room, offset, emoji, on), again=False)
 
     async def mark(self, room: str, offset: int | None = None) -> int:
         """Keep on the server up to where we have read: what came last unless `offset` says otherwise.
@@ -176,9 +184,9 @@ class Acts:
         await self._call(wire.Ping(0), timeout)
         return time.perf_counter() - begun
 
-    async def _changed(self, command: wire.Edit | wire.Delete | wire.React) -> Ack:
+    async def _changed(self, command: wire.Edit | wire.Delete | wire.React, *, again: bool) -> Ack:
         await self._in(command.room)
-        return ack_of(await self._call(command, kind=Kind.CHANGE))
+        return ack_of(await self._call(command, kind=Kind.CHANGE, again=again))
 
 
 def ack_of(body: Mapping[str, Any]) -> Ack:
