@@ -11,10 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from fastchat.cli.failure import USAGE, Failure
+from fastchat.cli.private import write
 from fastchat.identity.keys import MIN_RSA
 from fastchat.identity.tokens import ALGORITHMS
 
 SECRET_BYTES = 32  # random ones: as many as the hash has (RFC 7518, section 3.2)
+PUBLIC = 0o644  # the half that checks tokens: anybody may read it
+HINT = "choose another name with --out"
 EXPONENT = 65537  # of RSA: what everybody has
 
 
@@ -56,15 +59,15 @@ def command(algorithm: str, out: str) -> None:
     """
     if algorithm == "HS256":
         checks = signs = f"{out}.secret"
-        _write(signs, secrets.token_urlsafe(SECRET_BYTES).encode() + b"\n", 0o600)
+        write(signs, secrets.token_urlsafe(SECRET_BYTES).encode() + b"\n", HINT)
         click.echo(f"{signs}: a secret. Who has it can make tokens: the server, and whoever hands them out.")
     else:
         checks, signs = f"{out}.pub", f"{out}.key"
         if os.path.exists(checks):
-            raise Failure(f"{checks} is there already: choose another name with --out", USAGE)
+            raise Failure(f"{checks} is there already: {HINT}", USAGE)
         private, public = _pair(algorithm)
-        _write(signs, private, 0o600)
-        _write(checks, public, 0o644)
+        write(signs, private, HINT)
+        write(checks, public, HINT, PUBLIC)
         click.echo(f"{signs}: makes tokens. Only who hands them out needs it; keep it secret.")
         click.echo(f"{checks}: checks them, for the server. It is no secret.")
     click.echo("\nFor the server, in fastchat.toml:\n")
@@ -87,15 +90,3 @@ def _pair(algorithm: str) -> tuple[bytes, bytes]:
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
     )
-
-
-def _write(path: str, data: bytes, mode: int) -> None:
-    """Make a file that nobody else could read at any moment."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        raise Failure(f"{path} is there already: choose another name with --out", USAGE) from None
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror or error}", USAGE) from error
-    with open(descriptor, "wb") as file:
-        file.write(data)

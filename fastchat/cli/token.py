@@ -12,6 +12,7 @@ import click
 import jwt
 
 from fastchat.cli.failure import USAGE, Failure
+from fastchat.cli.private import overwrite, write
 from fastchat.errors import ProtocolError
 from fastchat.identity.keys import SECRET_VARIABLE, exposed, public_of, read, signing_key, thumbprint
 from fastchat.identity.tokens import ROLES, Verifier
@@ -35,7 +36,7 @@ class Duration(click.ParamType[int]):
 @click.command(
     epilog="""\b
 Examples:
-  fastchat token --key fastchat-token.key --sub ada
+  fastchat token --key fastchat-token.key --sub ada --out ada.token
   fastchat token --key fastchat-token.key --sub 4711 --name Ada --role moderator --for 15m
   fastchat token --key fastchat-token.key --sub bot --rooms "builds,news:*" --roles "builds=owner"
 
@@ -76,6 +77,13 @@ A program makes such tokens itself with any JWT library; docs/IDENTITY.md has an
 @click.option("--aud", default="fastchat", show_default=True, help="The server's token_audience.")
 @click.option("--iss", help="The server's token_issuer.")
 @click.option("--kid", help="The key's name, where the server has given it one (token_keys).")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write it into a file that only you can read, instead of printing it.",
+)
+@click.option("--force", is_flag=True, help="Overwrite FILE where it is there already.")
 def command(
     path: str | None,
     sub: str,
@@ -91,11 +99,14 @@ def command(
     aud: str,
     iss: str | None,
     kid: str | None,
+    out: str | None,
+    force: bool,
 ) -> None:
     """Print a token, and nothing else.
 
-    Whoever has it is who it says, until it ends: hand it over a line that others cannot read. A server takes
-    tokens of an hour at most, unless its token_max_seconds says otherwise.
+    Whoever has it is who it says, until it ends: hand it over a line that others cannot read, and put it into
+    a file with --out, for others can read what "> FILE" makes. A server takes tokens of an hour at most, unless
+    its token_max_seconds says otherwise.
     """
     now = int(time.time())
     claims: dict[str, Any] = {"sub": sub, "aud": aud, "iat": now, "exp": now + seconds}
@@ -120,7 +131,12 @@ def command(
         check.verify(token, now * 1000)
     except ProtocolError as refusal:
         raise Failure(f"no server would take it: {refusal.text}", USAGE) from None
-    click.echo(token)
+    if out is None:
+        click.echo(token)
+    elif force:
+        overwrite(out, token.encode() + b"\n")
+    else:
+        write(out, token.encode() + b"\n", "choose another name with --out, or overwrite it with --force")
 
 
 def _role(text: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from fastchat.hub.facts import Facts
 from fastchat.hub.limits import EXPIRE_MOST, RESUME_MS, RETRY_MS
 from fastchat.hub.roles import EVERYWHERE, role_in, role_of
 from fastchat.hub.sanctions import GUEST_ID, KINDS, Rules, Sanction, subjects
+from fastchat.hub.spans import span
 from fastchat.hub.users import User
 from fastchat.identity.base import Identity, Role
 
@@ -154,7 +155,7 @@ def may_be_heard(session: Session, name: str, now: int, *, message: bool = True)
         raise ProtocolError(Code.FORBIDDEN, "the room is locked")
     last = rules.spoken.get(session.user.key) if message else None
     if last is not None and last + rules.slow > now:
-        text = f"slow mode: one message in {rules.slow // 1000} s"
+        text = f"slow mode: one message in {span(rules.slow)}"
         raise ProtocolError(Code.SLOW_MODE, text, retry_ms=last + rules.slow - now)
 
 
@@ -197,6 +198,6 @@ def _not_muted(rules: Rules, session: Session, name: str, now: int) -> None:
 
 
 def _said(what: str, sanction: Sanction, now: int) -> str:
-    """Say for how long and why, in whole seconds."""
-    time = f" for {(sanction.until - now + 999) // 1000} s" if sanction.until else ""
+    """Say for how long and why."""
+    time = f" for {span(sanction.until - now)}" if sanction.until else ""
     return f"{what}{time}" + (f": {sanction.reason}" if sanction.reason else "")

@@ -135,6 +135,41 @@ def test_a_key_that_others_can_read_is_said() -> None:
     assert done.exit_code == 0 and "chmod 600" in done.stderr and done.stdout.count(".") == 2
 
 
+def test_a_token_in_a_file_is_for_its_owner_only() -> None:
+    call("keygen")
+    make = ("token", "--key", "fastchat-token.key", "--sub", "ada", "--out", "ada.token")
+    before = os.umask(0)
+    try:
+        assert (call(*make).exit_code, call(*make).stdout) == (0, "")
+    finally:
+        os.umask(before)
+    file = Path("ada.token")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and claims(file.read_text().strip())["sub"] == "ada"
+    assert file.read_text().endswith("\n")
+
+
+def test_a_token_overwrites_nothing_unasked() -> None:
+    call("keygen")
+    make = ("token", "--key", "fastchat-token.key", "--sub", "ada", "--out", "ada.token")
+    file, other = Path("ada.token"), Path("other")
+    other.write_text("mine")
+    file.symlink_to(other)
+    refused = call(*make)
+    assert refused.exit_code == 2 and "is there already" in refused.stderr and "--force" in refused.stderr
+    assert other.read_text() == "mine"
+    assert call(*make, "--force").exit_code == 0 and other.read_text() == "mine" and not file.is_symlink()
+    file.chmod(0o644)
+    assert call(*make, "--force").exit_code == 0 and stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert sorted(path.name for path in Path().iterdir() if "ada" in path.name) == ["ada.token"]
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_token_where_nothing_can_be_written(force: list[str]) -> None:
+    call("keygen")
+    done = call("token", "--key", "fastchat-token.key", "--sub", "ada", "--out", "absent/ada.token", *force)
+    assert done.exit_code == 2 and "cannot write absent/ada.token" in done.stderr and done.stdout == ""
+
+
 def test_a_secret_on_the_command_line_is_refused() -> None:
     done = call("serve", "--set", f"token_secret={SECRET_TEXT}")
     assert done.exit_code == 2 and SECRET_VARIABLE in done.stderr and SECRET_TEXT not in done.stderr

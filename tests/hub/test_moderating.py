@@ -183,7 +183,7 @@ def test_ban_and_unban() -> None:
     assert notices(guy) == notices(meg) == [Notice("lobby", "ban", "guy", 60, "spam", "mod")]
     stage.pass_time(1000)
     refusal = guy.ask(Join, "lobby")
-    assert (refusal.code, refusal.text) == (Code.BANNED, "banned for 59 s: spam")
+    assert (refusal.code, refusal.text) == (Code.BANNED, "banned for 1 minute: spam")
     assert guy.ask(Join, "hall")["members"] == 1, "it is of that room alone"
     guy.close()
     back = stage.new()
@@ -198,7 +198,7 @@ def test_a_ban_between_two_ticks_has_its_whole_time() -> None:
     guy, _, mod, _ = court(stage)
     stage.now += 50
     act(mod, "ban", "guy", seconds=60)
-    assert guy.ask(Join, "lobby").text == "banned for 60 s"
+    assert guy.ask(Join, "lobby").text == "banned for 1 minute"
 
 
 def test_a_ban_ends_in_time() -> None:
@@ -352,7 +352,7 @@ def test_mute_and_unmute() -> None:
     assert act(mod, "mute", "guy", seconds=30, reason="noise") is None
     assert notices(guy) == notices(meg) == [Notice("lobby", "mute", "guy", 30, "noise", "mod")]
     refusal = guy.ask(Publish, "lobby", pack("x"))
-    assert (refusal.code, refusal.text) == (Code.MUTED, "muted for 30 s: noise")
+    assert (refusal.code, refusal.text) == (Code.MUTED, "muted for 30 seconds: noise")
     assert "ts" in guy.ask(Direct, "meg", pack("x")), "in the room alone"
     assert texts(meg.got) == [] and say(meg) is None
     assert act(mod, "unmute", "guy") is None and say(guy) is None

@@ -63,7 +63,7 @@ def test_a_restart_changes_nothing() -> None:
     stage.now += 60_000
     stage = again(stage)
     guy, meg, new = stage.new("guy"), become(stage.new("meg"), Role.MEMBER), stage.new("new")
-    assert guy.ask(Join, "lobby").text == "banned for 540 s: spam"
+    assert guy.ask(Join, "lobby").text == "banned for 9 minutes: spam"
     assert new.ask(Join, "lobby").text == "the room is locked"
     assert meg.ask(Join, "lobby")["members"] == 1
     assert act(meg, "unlock") is None, "still a moderator"
