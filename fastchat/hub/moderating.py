@@ -1,7 +1,7 @@
 """MODERATE: who may do what to whom in a room, kept before it is answered, and told to the members.
 
 Invariant: nobody acts on somebody of their own role or a higher one; what was answered survives a restart;
-and every act, done or refused, has its line in the audit log.
+and every act, done or refused, has its line in the audit log, but for a kick while the store is away.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def moderate(session: Session, command: Moderate, now: int) -> None:
             session.hub.refusals.note(_record(deed, refused=True))
         raise
     kept = [fact for fact in deed.facts if not (fact.kind == "role" and fact.subject.startswith(GUEST_ID))]
+
+    if not kept:  # a kick need not wait for the store, nor for one that is away
+        _finish(deed, act, None)
+        session.hub.refusals.write(_record(deed))
+        return
 
     def then(refusal: ProtocolError | None) -> None:
         _finish(deed, act, refusal)

@@ -25,18 +25,20 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Peer, Session
 
 MAX_SPOKEN = 10_000  # users of one room whose last message slow mode remembers
+FEW = 1000  # endings that nobody looks through for old ones
 AGAIN_MS = 10_000  # ms until a store that failed is asked again to forget
 
 
 class Moderation:
     """The rules of one server."""
 
-    __slots__ = ("rules", "_facts", "_due", "_guests")
+    __slots__ = ("rules", "_facts", "_due", "_most", "_guests")
 
     def __init__(self, facts: Facts) -> None:
         self.rules: dict[str, Rules] = {}
         self._facts = facts
         self._due: list[tuple[int, Fact]] = []  # a heap: when it ends, and the fact with an empty value
+        self._most = FEW  # entries of it at which those that are about nothing are taken out
         self._guests: dict[str, set[str]] = {}  # identities of guests, and the rooms where they have a role
         for kind in KINDS:
             for (room, subject), value in facts.of(kind).items():
@@ -55,7 +57,7 @@ class Moderation:
         if fact.kind == "role" and fact.subject.startswith(GUEST_ID):
             self._given(fact)
         if until:
-            heappush(self._due, (until, fact._replace(value=b"")))
+            self._end(until, fact._replace(value=b""))
         if rules.empty:
             del self.rules[fact.room]
 
@@ -72,7 +74,25 @@ class Moderation:
     def ended(self, user: User, now: int) -> None:
         """Let what was given to a guest count no more once nobody can come back as that guest."""
         for room in self._guests.get(user.id, ()):
-            heappush(self._due, (now + RESUME_MS, Fact("role", room, user.id, b"")))
+            self._end(now + RESUME_MS, Fact("role", room, user.id, b""))
+
+    def _end(self, until: int, fact: Fact) -> None:
+        """Look at it when it ends; what is lifted and decided again and again must not gather here."""
+        heappush(self._due, (until, fact))
+        if len(self._due) < self._most:
+            return
+        last = {one: end for end, one in sorted(self._due) if self._counts(one)}
+        self._due = sorted((end, one) for one, end in last.items())  # a heap as well
+        self._most = max(FEW, 2 * len(self._due))
+
+    def _counts(self, fact: Fact) -> bool:
+        """Whether there is anything that could end."""
+        rules = self.rules.get(fact.room)
+        if rules is None:
+            return False
+        if fact.kind == "role":
+            return fact.subject in rules.ops
+        return fact.subject in (rules.bans if fact.kind == "ban" else rules.mutes)
 
     def expire(self, users: Iterable[User], now: int) -> None:
         """Forget what has ended; until then nothing asks for it, for it binds nobody."""
@@ -141,14 +161,10 @@ def may_be_heard(session: Session, name: str, now: int, *, message: bool = True)
     With `name` "" it is about speaking at all. What is no `message` (an edit, a reaction) need not be slow.
     """
     moderation = session.hub.moderation
-    everywhere = moderation.of(EVERYWHERE)
-    if everywhere is not None and everywhere.mutes:
-        _not_muted(everywhere, session, EVERYWHERE, now)
+    not_muted(session, name, now)
     rules = moderation.of(name) if name else None
     if rules is None:
         return
-    if rules.mutes:
-        _not_muted(rules, session, name, now)
     if not (rules.locked or rules.slow) or role_of(session, name) >= Role.MODERATOR:
         return
     if rules.locked:
@@ -157,6 +173,15 @@ def may_be_heard(session: Session, name: str, now: int, *, message: bool = True)
     if last is not None and last + rules.slow > now:
         text = f"slow mode: one message in {span(rules.slow)}"
         raise ProtocolError(Code.SLOW_MODE, text, retry_ms=last + rules.slow - now)
+
+
+def not_muted(session: Session, name: str, now: int) -> None:
+    """Raise ProtocolError MUTED for who is muted in this room, or everywhere."""
+    moderation = session.hub.moderation
+    for place in (EVERYWHERE, name) if name else (EVERYWHERE,):
+        rules = moderation.of(place)
+        if rules is not None and rules.mutes:
+            _not_muted(rules, session, place, now)
 
 
 def spoke(session: Session, name: str, now: int) -> None:

@@ -1,4 +1,4 @@
-"""Acts of moderation that were refused, for the audit log.
+"""Acts of moderation for the audit log of which nothing is kept: those that were refused, and kicks.
 
 Invariant: one who tries again and again gets a line a minute, and all together MOST: the log cannot be filled
 by those who may do nothing.
@@ -20,7 +20,7 @@ class Refusals:
     __slots__ = ("missed", "_facts", "_noted")
 
     def __init__(self, facts: Facts) -> None:
-        self.missed = 0  # refusals without a line
+        self.missed = 0  # that have no line
         self._facts = facts
         self._noted: dict[tuple[str, str], int] = {}  # who and what: until when; the oldest first
 
@@ -36,7 +36,14 @@ class Refusals:
             self.missed += 1
             return
         self._noted[who] = record.ts + MINUTE
+        self.write(record)
+
+    def write(self, record: Record) -> None:
+        """Write down what stays as it is though the store be busy or away."""
         try:
-            self._facts.put((), (record,))
-        except ProtocolError:  # the store is busy or away: what was refused stays refused
-            self.missed += 1
+            self._facts.put((), (record,), self._written)
+        except ProtocolError as refusal:
+            self._written(refusal)
+
+    def _written(self, refusal: ProtocolError | None) -> None:
+        self.missed += refusal is not None

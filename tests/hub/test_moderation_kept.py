@@ -10,7 +10,7 @@ from msgpack import unpackb
 
 from fastchat.config import Config
 from fastchat.engine.base import Fact
-from fastchat.errors import Code
+from fastchat.errors import Code, ProtocolError
 from fastchat.hub import acts, facts, moderation, refusals
 from fastchat.hub.moderation import Moderation
 from fastchat.hub.sanctions import network_of
@@ -362,3 +362,41 @@ def test_who_is_banned_while_connect_waits_is_told_in_its_result() -> None:
     assert result.body["rooms"]["lobby"]["error"][0] == Code.NOT_A_MEMBER
     assert set(pal.session.rooms) == set(result.body["rooms"]) - {"lobby"} == {"hall"}
     assert not pal.session.entering and not stage.faults
+
+
+def test_a_kick_does_not_wait_for_the_store() -> None:
+    stage, engine, (guy, _, mod, _) = late()
+    mod.post(Moderate(5, "lobby", "kick", "guy"))
+    stage.flush()
+    assert [type(one) for one in guy.got] == [Notice] and "lobby" not in guy.session.rooms
+    assert {type(one).__name__ for one in mod.got} == {"Notice", "Result"}
+    engine.fail()
+    stage.flush()
+    assert not mod.take(Error) and stage.hub.refusals.missed == 1
+
+
+def test_a_kick_needs_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    guy, _, mod, _ = court(stage)
+
+    def away(*_: object) -> bool:
+        raise ProtocolError(Code.STORE_UNAVAILABLE, "away")
+
+    monkeypatch.setattr(stage.engine, "keep", away)
+    assert act(mod, "ban", "guy") == Code.STORE_UNAVAILABLE
+    assert act(mod, "kick", "guy") is None and "lobby" not in guy.session.rooms
+    assert stage.hub.refusals.missed == 1
+
+
+def test_what_is_decided_and_lifted_again_and_again_does_not_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moderation, "FEW", 20)
+    stage = Stage()
+    mod = court(stage)[2]
+    for number in range(300):
+        assert act(mod, "ban", "guy", seconds=5 + number % 3) is None
+        assert act(mod, "mute", f"user{number % 5}", seconds=9) is None
+        assert act(mod, "unban", "guy") is None
+        assert len(stage.hub.moderation._due) <= 20
+    assert act(mod, "ban", "guy", seconds=5) is None
+    stage.pass_time(10_000)
+    assert not stage.hub.moderation.rules and not stage.engine.facts()
