@@ -50,8 +50,12 @@ def delete(session: Session, command: Delete, now: int) -> None:
 def react(session: Session, command: React, now: int) -> None:
     """Answer REACT (PROTOCOL, "Commands")."""
     room = may_speak(session, command, 0, now)
-    if room is not None:
-        _store(session, command, room, pack([emoji_name(command.emoji), command.on]), now)
+    if room is None:
+        return
+    emoji = emoji_name(command.emoji)
+    if room.screen is not None and command.on:
+        room.screen.let_pass((emoji,), "emoji")
+    _store(session, command, room, pack([emoji, command.on]), now)
 
 
 def _store(

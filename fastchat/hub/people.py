@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from fastchat.engine.keys import digest
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.limits import BUSY_RETRY_MS, MAX_STATE, RETRY_MS
-from fastchat.hub.moderation import may_be_heard
+from fastchat.hub.moderation import may_be_heard, not_muted
 from fastchat.hub.near import moved
 from fastchat.hub.roles import EVERYWHERE
+from fastchat.hub.texts import silent, strings
 from fastchat.hub.users import User
 from fastchat.protocol.codec import EMPTY, direct_push, result, result_raw, signal_push
 from fastchat.protocol.messages import Block, Direct, Signal, State
@@ -102,6 +103,10 @@ def state(session: Session, command: State, now: int) -> None:
         raise ProtocolError(Code.NOT_A_MEMBER, "not a member of this room")
     if len(command.state) > MAX_STATE:
         raise ProtocolError(Code.TOO_LARGE, f"a state may have {MAX_STATE} bytes", field="state")
+    if session.hub.moderation.rules and not silent(command.state):
+        not_muted(session, room.name, now)
+    if room.screen is not None and not silent(command.state):
+        room.screen.let_pass(strings(command.state), "state")
     told: bytes | None = command.state
     if room.near:
         told = moved(room.members, session.outbox, command.state)

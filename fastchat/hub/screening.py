@@ -7,7 +7,7 @@ for each; what waits is bounded, and a room with neither filter nor hook has no 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from fastchat.config import RoomOptions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
 MAX_WAITING = 256  # messages of one room with the hook
+UNSAID = "there are words in it that are not said here"
 
 Screened: TypeAlias = Publish | Edit
 
@@ -130,6 +131,14 @@ class Screen:
         self._bytes += size
         room.busy += 1  # it stays while something of it is with the hook
 
+    def let_pass(self, found: Iterable[str], field: str) -> None:
+        """Raise ProtocolError FORBIDDEN where the filter does not let all of these pass as they are."""
+        if not self._path:
+            return
+        check = self._screening.filters[self._path].check
+        if any(outcome.rejected or outcome.text != text for text in found for outcome in (check(text),)):
+            raise ProtocolError(Code.FORBIDDEN, UNSAID, field=field)
+
     def _filtered(self, command: Screened) -> tuple[Screened, str]:
         """Let the filter look; returns what may pass, and what was flagged in it."""
         found = texts(command.data)
@@ -137,7 +146,7 @@ class Screen:
             return command, ""
         outcomes = [self._screening.filters[self._path].check(text) for text in found]
         if any(one.rejected for one in outcomes):
-            raise ProtocolError(Code.FORBIDDEN, "there are words in it that are not said here", field="data")
+            raise ProtocolError(Code.FORBIDDEN, UNSAID, field="data")
         passed = [one.text for one in outcomes]
         if passed != found:
             command = command._replace(data=with_texts(command.data, passed))

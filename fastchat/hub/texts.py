@@ -6,11 +6,13 @@ Invariant: of a map only these texts are read and replaced, all else stays byte 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastchat.protocol.codec import pack
-from fastchat.protocol.values import load_argument, map_items, map_of
+from fastchat.protocol.values import load_argument, load_with, map_items, map_of, pairs
 
 KEYS = (pack("text"), pack("caption"))
+SILENT = (pack("typing"), pack("away"), pack("at"))
 STRINGS = frozenset((*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB))  # first bytes of a msgpack str
 MAPS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # ... and of a map
 
@@ -31,6 +33,24 @@ def with_texts(data: bytes, passed: Sequence[str]) -> bytes:
     others = iter(passed)
     items = [(key, pack(next(others)) if _is_text(key, value) else value) for key, value in map_items(data)]
     return map_of(items)
+
+
+def strings(data: bytes) -> list[str]:
+    """List every text in a scanned value, however deep, the keys of maps too."""
+    found: list[str] = []
+    waiting: list[Any] = [load_with(data, list, lambda kind, body: None)]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            found.append(one)
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return found
+
+
+def silent(state: bytes) -> bool:
+    """Whether a scanned map says nothing: whether somebody types, is away, or is at a place."""
+    return all(key in SILENT and not strings(value) for key, value in pairs(state))
 
 
 def _is_text(key: bytes, value: bytes) -> bool:

@@ -6,6 +6,7 @@ from fastchat.errors import Code
 from fastchat.hub.limits import MAX_BLOCKS, MAX_STATE
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Block, Direct, DirectPush, Error, Ping, Signal, SignalPush, State
+from tests.hub.court import act, court
 from tests.hub.stage import Stage, options
 
 
@@ -154,3 +155,15 @@ def test_a_burst_of_direct_messages_cuts_nobody() -> None:
     refused = [one for one in ada.got if isinstance(one, Error)]
     assert refused and all(one.code == Code.OVERLOADED and one.retry_ms for one in refused)
     assert bob.open and len(bob.take(DirectPush)) == 64 - len(refused)
+
+
+def test_who_is_muted_says_nothing_by_a_state() -> None:
+    stage = Stage()
+    guy, _, mod, _ = court(stage)
+    assert act(mod, "mute", "guy") is None
+    for state in ({"away": "insult"}, {"insult": True}, {"typing": ["x"]}, {"at": {"x": 1}}):
+        assert guy.ask(State, "lobby", pack(state)).code == Code.MUTED, state
+    for quiet in ({"typing": True}, {"away": False}, {"at": [1, 2]}, {}):
+        assert guy.ask(State, "lobby", pack(quiet)) == {}
+    assert act(mod, "unmute", "guy") is None and act(mod, "lock") is None
+    assert guy.ask(State, "lobby", pack({"away": "tea"})) == {}, "a locked room is about messages"

@@ -14,7 +14,7 @@ from fastchat.hub.screening import Said, Screening, Verdict
 from fastchat.hub.texts import texts as texts_of
 from fastchat.hub.texts import with_texts
 from fastchat.hub.wordfilter import read_filter
-from fastchat.identity.base import Role
+from fastchat.identity.base import Identity, Role
 from fastchat.protocol.codec import pack, unpack
 from fastchat.protocol.messages import (
     Change,
@@ -28,6 +28,7 @@ from fastchat.protocol.messages import (
     Notice,
     Publish,
     React,
+    State,
 )
 from fastchat.protocol.values import Timestamp
 from tests.engine.later import LaterEngine
@@ -307,3 +308,63 @@ def test_moderators_of_one_room_get_no_flags_of_another() -> None:
     mod.got.clear()
     assert say(guy, "spam", "hall") is None
     assert mod.take(Notice) == own.take(Notice) == []
+
+
+def test_moderators_are_looked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    perhaps = flagging._perhaps
+
+    def count(room: Any, moderation: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return perhaps(room, moderation)
+
+    monkeypatch.setattr(flagging, "_perhaps", count)
+    stage = filtered()
+    guy, meg, mod, own = court(stage)
+    for _ in range(9):
+        say(guy, "spam")
+    assert looked == 1 and len(mod.take(Notice)) == 9
+    assert act(own, "op", "meg") is None
+    mod.ask(Leave, "lobby")
+    stage.pass_time(1000)
+    mod.got.clear()
+    meg.got.clear()
+    say(guy, "spam")
+    assert looked == 2 and len(meg.take(Notice)) == 1 and not mod.take(Notice)
+    become(meg, Role.MEMBER)
+    meg.session.user.id = "t:other"
+    meg.session.identity = Identity("t:other")
+    say(guy, "spam")
+    assert looked == 2 and not meg.take(Notice), "asked again each time"
+
+
+@pytest.mark.parametrize(
+    "state, code",
+    [
+        ({"away": "bad"}, Code.FORBIDDEN), ({"bad": True}, Code.FORBIDDEN),
+        ({"mood": [{"x": "damn"}]}, Code.FORBIDDEN),
+        ({"away": "tea", "typing": True}, None), ({"typing": True}, None), ({}, None),
+        ({"at": [1, 2.5]}, None),
+    ],
+)  # fmt: skip
+def test_states_are_looked_at(state: object, code: Code | None) -> None:
+    stage = filtered()
+    ada = stage.join("ada")[0]
+    answer = ada.ask(State, "lobby", pack(state))
+    assert (answer.code if isinstance(answer, Error) else None) == code
+
+
+def test_reactions_are_looked_at() -> None:
+    stage = filtered()
+    ada = stage.join("ada")[0]
+    assert say(ada, "fine") is None
+    assert ada.ask(React, "lobby", 1, "b.a.d", True).code == Code.FORBIDDEN
+    assert ada.ask(React, "lobby", 1, "damn", True).code == Code.FORBIDDEN
+    assert "offset" in ada.ask(React, "lobby", 1, "👍", True)
+
+
+def test_a_hook_alone_asks_nothing_of_states() -> None:
+    stage, _ = judged()
+    ada = stage.join("ada")[0]
+    assert ada.ask(State, "lobby", pack({"away": "bad"})) == {}
