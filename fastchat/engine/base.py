@@ -46,6 +46,7 @@ class Query(NamedTuple):
     since: Position | None = None  # all after that position, if every one of them is still here
     after: int | None = None  # the oldest entries above this offset
     before: int | None = None  # the newest entries below this offset
+    late: bool = False  # what is asked after it need not wait for it
 
 
 class Page(NamedTuple):
@@ -169,8 +170,9 @@ class Engine(Protocol):
     def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:
         """Read pages of held rooms, one per query, all as of one moment.
 
-        Returns them, or None: then the sink is told with this `ticket`. A page is cut at the entry that
-        takes it beyond MAX_PAGE bytes of data, but is never empty for that reason.
+        Returns them, or None: then the sink is told with this `ticket`, in the order of the calls unless all
+        queries are `late`. A page is cut at the entry that takes it and those before it in this read beyond
+        MAX_PAGE bytes of data, but is never empty for that reason.
         Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE).
         """
 

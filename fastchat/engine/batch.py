@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from fastchat.engine.base import Page, Stored
+from fastchat.engine.base import MAX_PAGE, Page, Stored
 from fastchat.engine.changes import EDIT, blank, edit_head, fold
 from fastchat.engine.jobs import Append, Change, Job, Keep, Read, Release, Stop, Tick
 from fastchat.engine.keys import digest
 from fastchat.engine.logs import ENTRY_BYTES, Log, Row
+from fastchat.engine.pages import weight
 from fastchat.engine.store import Store
 from fastchat.protocol.codec import NIL
 
 Outcome: TypeAlias = Stored | list[Page | None] | None
+
+READ_BYTES = 100  # bytes charged per entry read besides its data: reading short ones takes its time too
 
 _new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
 
@@ -25,7 +28,7 @@ class Batch:
     """One transaction; it begins with the first job that writes."""
 
     def __init__(self, store: Store, power: bool) -> None:
-        self.page_bytes = 0  # of the pages read so far
+        self.page_bytes = 0  # charged for the pages read so far
         self._store = store
         self._logs = store.logs
         self._power = power
@@ -178,12 +181,15 @@ class Batch:
     def _read(self, job: Read) -> list[Page | None]:
         self._flush()
         pages: list[Page | None] = []
+        most = MAX_PAGE  # of all pages together
         for place, query in enumerate(job.queries):
             if place in job.volatile:
                 pages.append(None)
                 continue
-            page = self._logs.page(query, job.now)
-            self.page_bytes += sum(len(one.data) + len(one.opts) for one in page.entries)
+            page = self._logs.page(query, job.now, most)
+            size = weight(page)
+            most -= size
+            self.page_bytes += size + len(page.entries) * READ_BYTES
             pages.append(page)
         return pages
 

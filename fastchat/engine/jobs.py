@@ -63,6 +63,7 @@ class Read(NamedTuple):
     queries: Sequence[Query]
     volatile: frozenset[int]
     now: int
+    late: bool = False  # jobs behind it may be done before
 
 
 class Release(NamedTuple):

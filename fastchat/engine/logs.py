@@ -143,8 +143,8 @@ class Logs:
         found = self._database.execute(_FIELDS + " AND offset = ?", (log.id, offset)).fetchone()
         return None if found is None else Entry._make(found)
 
-    def page(self, query: Query, now: int) -> Page:
-        """Answer a query."""
+    def page(self, query: Query, now: int, most: int) -> Page:
+        """Answer a query with `most` bytes of data, or one entry."""
         log = self.get(query.room)
         oldest, end = self.floor(log, now), log.head + 1
         recovered: bool | None = None
@@ -152,24 +152,26 @@ class Logs:
             epoch, offset = query.since
             recovered = epoch == log.epoch and oldest - 1 <= offset < end
         if query.since is not None and recovered:
-            entries, more = self._take(cut, log, query.since[1] + 1, end, "")
+            entries, more = self._take(cut, most, log, query.since[1] + 1, end, "")
         elif query.since is None and query.after is not None:
             start = min(max(query.after + 1, oldest), end)
             stop = min(start + query.limit, end)
-            entries, more = self._take(cut, log, start, stop, "")
+            entries, more = self._take(cut, most, log, start, stop, "")
             more = more or stop < end
         elif query.since is None and query.before is not None:
             stop = min(max(query.before, oldest), end)
             start = max(stop - query.limit, oldest)
-            entries, more = self._take(cut_older, log, start, stop, " DESC")
+            entries, more = self._take(cut_older, most, log, start, stop, " DESC")
             more = more or start > oldest
         else:
-            entries, more = self._take(cut_older, log, max(end - query.limit, oldest), end, " DESC")
+            start = max(end - query.limit, oldest)
+            entries, more = self._take(cut_older, most, log, start, end, " DESC")
         return Page(log.epoch, log.head, recovered, entries, more)
 
     def _take(
         self,
-        cutter: Callable[[Iterator[Entry]], tuple[list[Entry], bool]],
+        cutter: Callable[[Iterator[Entry], int], tuple[list[Entry], bool]],
+        most: int,
         log: Log,
         start: int,
         stop: int,
@@ -179,7 +181,7 @@ class Logs:
             return [], False
         question = f"{_FIELDS} AND offset >= ? AND offset < ? ORDER BY offset{order}"
         with closing(self._database.execute(question, (log.id, start, stop))) as rows:
-            entries, more = cutter(map(Entry._make, rows))
+            entries, more = cutter(map(Entry._make, rows), most)
         if len(entries) < stop - start and not more:
             LOG.error("messages are missing in a room of the store: it is damaged")
             raise ProtocolError(Code.STORE_UNAVAILABLE, "messages are missing", retry_ms=RETRY_MS)

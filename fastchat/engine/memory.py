@@ -15,7 +15,7 @@ from fastchat.config import Config, RoomOptions
 from fastchat.engine.base import Entry, Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.changes import blank, edit_head, fold
 from fastchat.engine.keys import Keys, digest
-from fastchat.engine.pages import Kept, cut, cut_older, span
+from fastchat.engine.pages import Kept, cut, cut_older, span, together
 from fastchat.protocol.codec import NIL
 
 ENTRY_BYTES = 208  # bytes charged per entry besides data and opts: tuple, integers, headers, slot
@@ -258,9 +258,10 @@ class MemoryEngine:
         return True
 
     def read(self, queries: Sequence[Query], ticket: object) -> Sequence[Page] | None:
-        return [self._page(self._logs[query.room], query) for query in queries]
+        return together(queries, self._page)
 
-    def _page(self, log: _Log, query: Query) -> Page:
+    def _page(self, query: Query, most: int) -> Page:
+        log = self._logs[query.room]
         if log.age_ms:
             self._age(log, self._now)
         newest, count = log.offset, len(log.entries)
@@ -270,19 +271,20 @@ class MemoryEngine:
             epoch, offset = query.since
             recovered = epoch == log.epoch and oldest - 1 <= offset <= newest
         if query.since is not None and recovered:
-            entries, more = cut(span(log.entries, query.since[1] + 1 - oldest, count))
+            entries, more = cut(span(log.entries, query.since[1] + 1 - oldest, count), most)
         elif query.since is None and query.after is not None:
             start = min(max(query.after + 1 - oldest, 0), count)
             stop = min(start + query.limit, count)
-            entries, more = cut(span(log.entries, start, stop))
+            entries, more = cut(span(log.entries, start, stop), most)
             more = more or stop < count
         elif query.since is None and query.before is not None:
             stop = min(max(query.before - oldest, 0), count)
             start = max(stop - query.limit, 0)
-            entries, more = cut_older(reversed(span(log.entries, start, stop)))
+            entries, more = cut_older(reversed(span(log.entries, start, stop)), most)
             more = more or start > 0
         else:
-            entries, more = cut_older(reversed(span(log.entries, max(count - query.limit, 0), count)))
+            start = max(count - query.limit, 0)
+            entries, more = cut_older(reversed(span(log.entries, start, count)), most)
         return Page(log.epoch, newest, recovered, entries, more)
 
     def tick(self, now: int) -> None:

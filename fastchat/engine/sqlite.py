@@ -145,7 +145,8 @@ class SqliteEngine:
         if len(volatile) == len(queries):
             return self._memory.read(queries, ticket)
         charge = JOB_BYTES * (1 + len(queries))
-        self._put(Read(ticket, charge, queries, volatile, self._now), charge)
+        late = all(query.late for query in queries)
+        self._put(Read(ticket, charge, queries, volatile, self._now, late), charge)
         return None
 
     def after(self, call: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ import logging
 import sqlite3
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -19,6 +18,7 @@ from typing import TypeAlias
 from fastchat.engine.base import Stored
 from fastchat.engine.batch import Batch, Outcome
 from fastchat.engine.checkpoint import Checkpointer
+from fastchat.engine.faults import DAMAGED, PASSING, report, unavailable
 from fastchat.engine.jobs import SILENT, WRITES, Append, Job, Read, Stop, Told
 from fastchat.engine.store import Store
 from fastchat.errors import Code, FastChatError, ProtocolError
@@ -26,16 +26,12 @@ from fastchat.errors import Code, FastChatError, ProtocolError
 MOST_JOBS = 512  # in a batch: some milliseconds of work
 MANY = 32  # jobs that are worth a commit of their own: no need to wait for more
 DOUBTS = 16  # batches that do not wait after one has waited in vain
-MOST_PAGES = 8 * 1024 * 1024  # bytes of pages read in a batch: they are held until they are told
+MOST_PAGES = 1024 * 1024  # bytes of pages read in a batch: milliseconds in which nothing is committed
 CHECKPOINT_PAGES = 1000  # in the log: 4 MiB, some milliseconds of a disk
 BATCH_PAGES, JOBS_PER_PAGE = 4, 10  # what a batch adds to the log, about
 AHEAD = 2  # batches handed over that are not told yet; the thread waits before it does more
 RETRY_MS = 1000  # what publishers are told to wait while the store fails
 REOPEN_SECONDS = 1.0  # between two attempts to open a store that failed
-
-# Failures after which the same connection may go on: the disk is full, somebody else holds a lock.
-PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
-DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 LOG = logging.getLogger(__name__)
 
@@ -55,6 +51,7 @@ class Writer:
         self._pages = 0  # written since the last checkpoint was asked for, about
         self._tell = tell
         self._jobs: deque[Job] = deque()
+        self._late: list[Job] = []  # reads that were taken from it and wait until the others are done
         self._put_off = False  # part of the last batch is in `_jobs` again
         self._asleep = False  # the thread waits at `_wake`
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -98,24 +95,35 @@ class Writer:
         going = True
         while going:
             jobs = self._take()
-            try:
-                outcomes = self._do(jobs)
-            except Exception as fault:  # a fault of ours where faults are handled
-                _report("the thread of the store", fault)
-                outcomes = _failed(jobs)
-                self._drop()
-            going = self._put_off or not isinstance(jobs[-1], Stop)
-            self._ended = time.monotonic()
-            if outcomes:
-                if not self._closing:
-                    self._room.acquire()
-                self._tell(outcomes)
+            late, self._late = self._late, []
+            if jobs:
+                self._serve(jobs)
+                going = self._put_off or not isinstance(jobs[-1], Stop)
+            if late:
+                self._serve(late)
         self._checkpointer.close()
         if self._open:
             self._close()
 
+    def _serve(self, jobs: Sequence[Job]) -> None:
+        """Do a batch and hand over its outcomes."""
+        try:
+            outcomes = self._do(jobs)
+        except Exception as fault:  # a fault of ours where faults are handled
+            report("the thread of the store", fault)
+            outcomes = _failed(jobs)
+            self._drop()
+        self._ended = time.monotonic()
+        if outcomes:
+            if not self._closing:
+                self._room.acquire()
+            self._tell(outcomes)
+
     def _take(self) -> list[Job]:
-        """Wait for a job; take with it whatever else is there, or is coming where jobs come fast."""
+        """Wait for a job; take with it whatever else is there, or is coming where jobs come fast.
+
+        Those that can wait until the others are done are in `_late` instead.
+        """
         while not self._jobs:
             self._asleep = True
             if not self._jobs:  # else it came before anybody knew that we sleep
@@ -139,8 +147,18 @@ class Writer:
     def _take_more(self, jobs: list[Job]) -> None:
         queue = self._jobs
         while queue and len(jobs) < MOST_JOBS:
-            jobs.append(queue.popleft())
-            if type(jobs[-1]) is Stop:  # whatever is behind it, nobody waits for
+            job = queue.popleft()
+            if type(job) is Read:
+                if job.late:
+                    self._late.append(job)
+                    continue
+                if not job.queries:  # it tells when all before it is done
+                    jobs += self._late
+                    self._late.clear()
+            jobs.append(job)
+            if type(job) is Stop:  # whatever is behind it, nobody waits for
+                jobs[-1:] = (*self._late, job)
+                self._late.clear()
                 return
 
     def _do(self, jobs: Sequence[Job]) -> Outcomes:
@@ -192,7 +210,7 @@ class Writer:
             batch.undo()
         except (sqlite3.Error, OSError):
             self._drop()
-        if not _unavailable(error):
+        if not unavailable(error):
             return self._one_by_one(jobs, error)
         self._note(error)
         outcomes: Outcomes = []
@@ -211,7 +229,7 @@ class Writer:
         """Find the job that brought a fault of ours, so that the others do not suffer for it."""
         if len(jobs) > 1:
             return [outcome for job in jobs for outcome in self._do([job])]
-        _report(type(jobs[0]).__name__, error)
+        report(type(jobs[0]).__name__, error)
         internal = ProtocolError(Code.INTERNAL, "internal error")
         return [(job, internal) for job, _ in _failed(jobs)]
 
@@ -266,18 +284,6 @@ class Writer:
             self._store.close()
         except (sqlite3.Error, OSError) as error:
             LOG.error("the store could not be closed in order (%s: %s)", type(error).__name__, error)
-
-
-def _report(what: str, fault: Exception) -> None:
-    """Log a fault of ours without the exception's text: that may hold what users wrote."""
-    trace = "".join(traceback.format_tb(fault.__traceback__))
-    LOG.error("%s failed with %s\n%s", what, type(fault).__name__, trace)
-
-
-def _unavailable(error: Exception) -> bool:
-    """Whether the store fails, not the job."""
-    kinds = (sqlite3.OperationalError, sqlite3.DatabaseError, sqlite3.InternalError)
-    return isinstance(error, OSError | MemoryError) or type(error) in kinds
 
 
 def _failed(jobs: Sequence[Job]) -> Outcomes:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.engine.base import Page
+from fastchat.engine.pages import weight
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import abandon, admit, body, enter, query
 from fastchat.hub.limiting import TEXT as RATE_TEXT
-from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
+from fastchat.hub.limits import MAX_RESULT, RECOVERY, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_connect
 from fastchat.hub.proving import prove, same, token_name
-from fastchat.hub.reading import Reading, read
+from fastchat.hub.reading import Reading, has_read, read, reserve
 from fastchat.hub.refusing import TEXT
 from fastchat.hub.roles import Grant, without_roles
 from fastchat.hub.users import NO_BLOCKS, User
@@ -221,8 +222,15 @@ def _resume_rooms(session: Session, command: Connect, secret: str, now: int) -> 
     if not admitted:
         _answer(session, entry, (), now)
         return
+    reserve(session, _reserved(entry), now)
     queries = [query(session, name, command.rooms[name], 0) for name in admitted]
     read(Reading(session, entry, _answer, _give_up), queries, now)
+
+
+def _reserved(entry: _Entry) -> int:
+    """Tell how many bytes count until it is known how much was missed."""
+    rooms = entry.command.rooms
+    return min(RECOVERY * sum(rooms[name] is not None for name in entry.rooms), MAX_RESULT)
 
 
 def _within_limits(session: Session, reading: bool, now: int) -> None:
@@ -253,8 +261,7 @@ def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) ->
         spare = RESULT_ROOM * (len(names) - place)  # each of the others needs as much to say `more`
         bodies[name] = body(session, room, page, False, now, max(size - spare, 2 * RESULT_ROOM))
         size -= len(bodies[name]) + len(name)
-        if session.hub.limiting is not None:
-            session.hub.limiting.has_read(session, len(bodies[name]), now)
+    has_read(session, sum(map(weight, pages)), now, _reserved(entry))
     if session.closing:
         return
     if command.id:
@@ -267,6 +274,7 @@ def _give_up(session: Session, entry: _Entry, refusal: ProtocolError, now: int) 
     for name in entry.rooms:
         abandon(session, name, now)
         entry.refused[name] = _error(refusal)
+    has_read(session, 0, now, _reserved(entry))
     _answer(session, entry._replace(rooms=()), (), now)
 
 

@@ -28,7 +28,7 @@ from fastchat.hub.moderation import Moderation
 from fastchat.hub.once import Once
 from fastchat.hub.owners import Owners
 from fastchat.hub.pacing import Pacing
-from fastchat.hub.reading import INTERNAL, Reading
+from fastchat.hub.reading import INTERNAL, Reading, forget
 from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
 from fastchat.hub.resume import Resumes
@@ -127,6 +127,7 @@ class Hub:
             return
         for room in list(session.rooms.values()):
             depart(session, room, now)
+        forget(session, now)
         self.resumes.end(session, now)
         self.expiry.remove(session)
         user = self.users.unseat(session)

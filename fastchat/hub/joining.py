@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastchat.engine.base import Page, Query
+from fastchat.engine.pages import weight
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.limits import MAX_RESULT, RESULT_ROOM, RETRY_MS
+from fastchat.hub.limits import MAX_RESULT, READ_COST, RECOVERY, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_enter
 from fastchat.hub.proving import check_allowed, grant
-from fastchat.hub.reading import Reading, check_room, members, messages, read, refuse
+from fastchat.hub.reading import Reading, check_room, has_read, members, messages, read, refuse, reserve
 from fastchat.hub.room import Room
 from fastchat.identity.base import GUEST, Identity
 from fastchat.protocol.codec import EMPTY, join_body, result_raw
@@ -31,6 +32,7 @@ def join(session: Session, command: Join, now: int) -> None:
         admit(session, command.room)
     else:
         _admit_with(command.token, session, command.room, now)
+    reserve(session, _reserved(command), now)
     question = query(session, command.room, command.since, command.history)
     read(Reading(session, command, _answer, _give_up), (question,), now)
 
@@ -43,6 +45,11 @@ def _admit_with(token: str, session: Session, name: str, now: int) -> None:
     except ProtocolError:
         session.grants = before
         raise
+
+
+def _reserved(command: Join) -> int:
+    """Tell how many bytes count until the length of the answer is known: chat lines are short."""
+    return RECOVERY if command.since is not None else min(command.history * READ_COST, MAX_RESULT)
 
 
 def query(session: Session, name: str, since: Position | None, history: int) -> Query:
@@ -142,18 +149,21 @@ def _answer(session: Session, command: Join, pages: Sequence[Page], now: int) ->
     try:
         room = enter(session, command.room, command.presence, now)
     except ProtocolError as refusal:
+        has_read(session, weight(pages[0]), now, _reserved(command))
         refuse(session, command, refusal, now)
         return
     room.stand(pages[0])
+    size = weight(pages[0])
     if command.id:
         found = body(session, room, pages[0], command.presence, now)
         session.outbox.put(result_raw(command.id, found))
-        if session.hub.limiting is not None:
-            session.hub.limiting.has_read(session, len(found), now)
+        size = len(found)
+    has_read(session, size, now, _reserved(command))
 
 
 def _give_up(session: Session, command: Join, refusal: ProtocolError, now: int) -> None:
     abandon(session, command.room, now)
+    has_read(session, 0, now, _reserved(command))
     refuse(session, command, refusal, now)
 
 

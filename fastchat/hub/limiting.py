@@ -22,6 +22,7 @@ from fastchat.hub.limits import (
     MISTAKES_RATE,
     MOST_PAUSE_MS,
     READ_COST,
+    RESERVED_SHARE,
     STATE_SECONDS,
     TIDY_MS,
 )
@@ -29,7 +30,6 @@ from fastchat.hub.rates import Bucket, Limit
 from fastchat.hub.refusing import Refusal
 from fastchat.protocol.messages import (
     Direct,
-    History,
     Join,
     Mark,
     Moderate,
@@ -55,7 +55,7 @@ class Limiting:
 
     __slots__ = (
         "messages", "states", "joins", "reads", "mistakes", "refused", "climbed", "_namespaces",
-        "_refusal", "_silence", "_conducts", "_limits", "_turn", "_tidy_at",
+        "_refusal", "_silence", "_conducts", "_limits", "_most_reserved", "_turn", "_tidy_at",
     )  # fmt: skip
 
     def __init__(self, config: Config) -> None:
@@ -68,6 +68,7 @@ class Limiting:
         }
         self.joins = Limit(config.join_rate, config.join_burst)
         self.reads = Limit(0.0, 0.0, config.read_rate, config.read_burst)
+        self._most_reserved = config.read_burst // RESERVED_SHARE
         self.mistakes = Limit(MISTAKES_RATE, MISTAKES)
         self.refused = 0  # commands
         self.climbed = dict.fromkeys(Standing, 0)  # users who came to each rung
@@ -133,9 +134,21 @@ class Limiting:
         """Let somebody ask for something long, whose length `has_read` tells later."""
         return self._take(session, self.reads, READ_COST, now)
 
-    def has_read(self, session: Session, size: int, now: int) -> None:
-        """Count the bytes of a long answer: they make the next one wait."""
-        self.reads.add(self._bucket(session, self.reads, now), size, now)
+    def reserve(self, session: Session, size: int, now: int) -> None:
+        """Count bytes that are about to be read: they make the next reader wait until `has_read`."""
+        self.reads.add(self._bucket(session, self.reads, now), min(size, self._most_reserved), now)
+
+    def has_read(self, session: Session, size: int, now: int, reserved: int = 0) -> None:
+        """Count the bytes of a long answer in place of those that were reserved.
+
+        Nothing is given back to who did not stay for it.
+        """
+        reserved = min(reserved, self._most_reserved)
+        if session.closing:
+            size = max(size, reserved)
+        self.reads.add(self._bucket(session, self.reads, now), size - reserved, now)
+        if session.closing and not session.user.sessions:
+            self.reads.leave(session.user.id or session.user.key, _origin(session), now)
 
     def _take(self, session: Session, limit: Limit, size: int, now: int) -> int:
         return limit.take(self._bucket(session, limit, now), size, now)
@@ -259,14 +272,13 @@ def _join(limiting: Limiting, session: Session, command: Join, now: int) -> int:
     return limiting.join(session, reading, now)
 
 
-def _read(limiting: Limiting, session: Session, command: History | Presence, now: int) -> int:
+def _read(limiting: Limiting, session: Session, command: Presence, now: int) -> int:
     return limiting.read(session, now)
 
 
 CHARGES: Mapping[type, Charge] = {
     Join: _join,
     Direct: _direct,
-    History: _read,
     Presence: _read,
     State: _state,
     Moderate: _state,

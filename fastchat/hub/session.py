@@ -26,6 +26,7 @@ from fastchat.protocol.session import Phase, frame_limit, struck_out, too_early
 
 if TYPE_CHECKING:
     from fastchat.hub.hub import Hub
+    from fastchat.hub.reading import Turns
     from fastchat.hub.room import Room
 
 NOBODY = User("", "")  # of a session before CONNECT
@@ -58,7 +59,7 @@ class Session:
 
     __slots__ = (
         "hub", "link", "outbox", "peer", "user", "identity", "rooms", "entering", "secret", "former", "phase",
-        "handlers", "strikes", "refused", "held", "grants", "paced",
+        "handlers", "strikes", "refused", "held", "grants", "paced", "turns",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, link: Link, outbox: Outbox, peer: Peer) -> None:
@@ -78,6 +79,7 @@ class Session:
         self.refused = 0  # commands, before CONNECT has succeeded
         self.grants: Mapping[str, Grant] | None = None  # rooms that join tokens opened
         self.paced = None if hub.pacing is None else Bucket(0.0, 0.0)  # what it has used up of its pace
+        self.turns: Turns | None = None  # of its HISTORYs
         self.held: list[bytes] | None = None  # what came while CONNECT was being answered
 
     @property

@@ -419,6 +419,15 @@ class EngineContract(ChangeContract):
             page = rig.read(**query)
             assert (offsets(page), page.more) == (expected, more), query
 
+    def test_pages_of_one_read_are_cut_together(self) -> None:
+        rig = self.held(options(history_bytes=64 * MAX_PAGE), "a", "b", "c")
+        third = b"\xc6" + (MAX_PAGE // 3).to_bytes(4, "big") + bytes(MAX_PAGE // 3)
+        for room in "abc":
+            for _ in range(4):
+                rig.append(room=room, data=third)
+        pages = rig.read_all(*(Query(room, 4, after=0) for room in "abc"))
+        assert [(offsets(page), page.more) for page in pages] == [([1, 2], True), ([1], True), ([1], True)]
+
     def test_history_is_bounded_by_count(self) -> None:
         rig = self.held(options(history=10))
         for _ in range(35):

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from fastchat.engine.schema import FILE, connect
 from fastchat.engine.writer import AHEAD, MOST_PAGES
 from fastchat.errors import Code, ConfigError, ProtocolError
 from fastchat.protocol.codec import pack
+from tests.conftest import TIMEOUT
 from tests.engine.contract import NOW, offsets, options
 from tests.engine.rigs import StoreRig
 
@@ -434,3 +436,42 @@ def test_a_loop_that_is_closed_does_not_hold_up_the_end(tmp_path: Path) -> None:
     rig = opened(tmp_path)
     assert rig.read().offset == 3000
     rig.close()
+
+
+def test_reads_that_may_wait_do_not_hold_up_what_is_stored(tmp_path: Path) -> None:
+    rig = opened(tmp_path, options(history_bytes=64 * MIB))
+    big = b"\xc6" + (MAX_PAGE - 100).to_bytes(4, "big") + bytes(MAX_PAGE - 100)
+    rig.append(data=big)
+    gate, do = Event(), rig.engine._writer._do
+
+    def gated(jobs: Any) -> Any:
+        gate.wait(TIMEOUT)
+        return do(jobs)
+
+    rig.engine._writer._do = gated  # type: ignore[method-assign]
+    first = rig.ask()
+    for number in range(20):
+        rig.engine.read([Query("lobby", 1, late=True)], f"read {number}")
+    asked = [rig.ask() for _ in range(5)]
+    gate.set()
+    rig.settle()
+    told = [one.ticket for one in rig.log.told[1:]]
+    assert told[0] == first and told.index(asked[-1]) <= 6, "at most one read was under way by then"
+    assert [one for one in told if isinstance(one, str)] == [f"read {number}" for number in range(20)]
+    rig.close()
+
+
+def test_after_and_the_end_wait_for_reads_that_may_wait(tmp_path: Path) -> None:
+    rig = opened(tmp_path, options(history_bytes=64 * MIB))
+    big = b"\xc6" + (MAX_PAGE - 100).to_bytes(4, "big") + bytes(MAX_PAGE - 100)
+    rig.append(data=big)
+    told: list[int] = []
+    for number in range(10):
+        rig.engine.read([Query("lobby", 1, late=True)], number)
+    rig.engine.after(lambda: told.append(len(rig.log.told)))
+    rig.settle()
+    assert told == [11]
+    for number in range(10):
+        rig.engine.read([Query("lobby", 1, late=True)], number)
+    rig.close()
+    assert len(rig.log.told) == 21

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastchat.errors import Code
-from fastchat.hub.limits import MAX_HELD
+from fastchat.hub.limits import MAX_HELD, MAX_READS, MAX_WAITING
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import (
     Bye,
@@ -328,3 +328,88 @@ def test_a_room_stays_while_its_history_is_being_read() -> None:
         finish(stage)
         assert not stage.hub.rooms and not stage.faults
         assert sorted(one.id for one in ada.got if isinstance(one, Result | Error)) == [1, 2]
+
+
+def test_the_engine_is_asked_for_few_histories_at_a_time() -> None:
+    stage = LaterStage()
+    ada, bob = stage.members("ada", "bob")
+    for id in range(1, 21):
+        ada.post(History(id, "lobby"))
+    bob.post(History(1, "lobby"))
+    stage.flush()
+    assert len(stage.engine.waiting) == MAX_READS + 1, "one's many do not stand before another's"
+    refused = [(one.id, one.code, bool(one.retry_ms)) for one in ada.got if isinstance(one, Error)]
+    assert refused == [(19, Code.RATE, True), (20, Code.RATE, True)]
+    while stage.engine.waiting:
+        stage.answer(1)
+    answered = [one.id for one in ada.got if isinstance(one, Result)]
+    assert answered == list(range(1, MAX_READS + MAX_WAITING + 1)), "the others lose nothing, in their order"
+    assert stage.hub.rooms["lobby"].busy == 0 and not stage.faults
+
+
+def test_histories_that_wait_end_with_the_session() -> None:
+    stage = LaterStage()
+    (ada,) = stage.members("ada")
+    for id in range(1, 11):
+        ada.post(History(id, "lobby"))
+    ada.session.lost(stage.now)
+    assert len(stage.engine.waiting) == MAX_READS and "lobby" in stage.hub.rooms
+    stage.answer()
+    assert not stage.engine.waiting and not stage.hub.rooms and not stage.faults
+
+
+def test_histories_that_wait_are_refused_as_the_engine_fails() -> None:
+    stage = LaterStage()
+    (ada,) = stage.members("ada")
+    for id in range(1, 11):
+        ada.post(History(id, "lobby"))
+    while stage.engine.waiting:
+        stage.fail()
+    assert [one.id for one in ada.got if isinstance(one, Error)] == list(range(1, 11))
+    assert stage.hub.rooms["lobby"].busy == 0
+    ada.post(History(11, "lobby"))
+    stage.answer()
+    assert isinstance(ada.got[-1], Result)
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_who_goes_before_the_answer_has_read_all_the_same(leave: bool) -> None:
+    stage = LaterStage(rate_limits=True, read_rate=1000, read_burst=800_000, rate=0.0, rate_bytes=0)
+    (eve,) = stage.members("eve")
+    for id in range(1, 19):
+        eve.post(History(id, "lobby", limit=100))
+        if leave:
+            eve.session.lost(stage.now)
+            stage.answer()
+            eve = stage.members("eve")[0]
+        else:
+            stage.answer()
+    eve.post(History(19, "lobby", limit=100))
+    stage.answer()
+    refused = [one for one in eve.got if isinstance(one, Error)]
+    assert bool(refused) == leave, "what was reserved is given back to who stays"
+
+
+def test_reads_of_joins_count_before_they_are_answered() -> None:
+    stage = LaterStage(rate_limits=True, read_burst=800_000)
+    (eve,) = stage.members("eve")
+    for id in range(1, 31):
+        eve.post(Join(id, "lobby", since=("later", 0)))
+    assert len(stage.engine.waiting) == 8
+    stage.answer()
+    assert len([one for one in eve.got if isinstance(one, Error)]) == 22
+    eve.post(Join(31, "lobby", since=("later", 0)))
+    stage.answer()
+    assert isinstance(eve.got[-1], Result), "the answers were short"
+
+
+def test_a_connect_reserves_no_more_than_its_result_may_have() -> None:
+    stage = LaterStage(rate_limits=True, read_rate=1000)
+    ada = stage.new()
+    ada.post(Connect(1, name="ada", rooms={f"r{number}": ("later", 0) for number in range(60)}))
+    stage.answer()
+    result = next(one for one in ada.got if isinstance(one, Result))
+    assert not [body for body in result.body["rooms"].values() if "error" in body]
+    ada.post(History(2, "r1"))
+    stage.answer()
+    assert isinstance(ada.got[-1], Result)
