@@ -105,8 +105,8 @@ def command(
     """Print a token, and nothing else.
 
     Whoever has it is who it says, until it ends: hand it over a line that others cannot read, and put it into
-    a file with --out, for others can read what "> FILE" makes. A server takes tokens of an hour at most, unless
-    its token_max_seconds says otherwise.
+    a file with --out, for others can read what "> FILE" makes. A server takes tokens of an hour at most,
+    unless its token_max_seconds says otherwise.
     """
     now = int(time.time())
     claims: dict[str, Any] = {"sub": sub, "aud": aud, "iat": now, "exp": now + seconds}

@@ -46,7 +46,7 @@ def test_a_moderator_in_the_terminal(terminals: Terminals, tmp_path: Path) -> No
     terminals.type("eve", "/mute bob 5m spam", "Enter")
     terminals.until("ada", shows("-- bob was muted for 5 minutes by eve: spam"))
     terminals.type("bob", "more", "Enter")
-    terminals.until("bob", shows("(205)"))
+    terminals.until("bob", shows("refused: muted for 5 minutes"))
     terminals.type("eve", "/ban bob 2h", "Enter")
     terminals.until("bob", shows("fastchat: you were banned by eve (204)"))
     terminals.until("bob", shows("exit 4"))
