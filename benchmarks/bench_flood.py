@@ -36,6 +36,7 @@ MEMBERS = 100
 EACH = 2.5  # messages a second of each of the others: half of what they may send
 RATIO = 1.3  # most that the others' p99 may grow to
 WITHIN = 0.05  # of the limit: how much more or less of the flood may be relayed
+OFFERED = 0.9  # of the rate: the least that the flooder must come to, or there was no such flood
 WARMUP = 1.0  # seconds
 PATIENCE = 20.0  # seconds for the flooder to come in, or to end
 
@@ -117,18 +118,32 @@ def allowed(flood: dict[str, Any]) -> float:
     return LIMITS.burst + LIMITS.rate * (flood["muted_after"] or flood["seconds"])
 
 
+def offered(sample: dict[str, Any]) -> float:
+    """What part of its rate the flooder came to, until it was cut off.
+
+    It counts what it tried to send: what the kernel does not take, the server does not read from it any more.
+    """
+    flood = sample["flood"]
+    return float(flood["tried"] / (sample["rate"] * (flood["cut_after"] or flood["seconds"])))
+
+
 def judge(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """The others' p99 with the flooder over that without, within a round; what of the flood was relayed."""
     pairs = list(zip(samples[::2], samples[1::2], strict=False))
     ratios = [flooded["p99_ms"] / quiet["p99_ms"] for quiet, flooded in pairs]
     relayed = [flooded["flood"]["relayed"] / allowed(flooded["flood"]) for _, flooded in pairs]
+    least = min(offered(flooded) for _, flooded in pairs)
     ratio, part = statistics.median(ratios), statistics.median(relayed)
     return {
         "ratio": {"median": round(ratio, 3), "low": round(min(ratios), 3), "high": round(max(ratios), 3)},
         "relayed": {"median": round(part, 3), "low": round(min(relayed), 3), "high": round(max(relayed), 3)},
         "wrong": sum(sample["wrong"] for sample in samples),
-        "targets": {"ratio": RATIO, "relayed": WITHIN},
-        "met": ratio <= RATIO and abs(part - 1) <= WITHIN and not any(sample["wrong"] for sample in samples),
+        "offered": round(least, 3),
+        "targets": {"ratio": RATIO, "relayed": WITHIN, "offered": OFFERED},
+        "met": ratio <= RATIO
+        and abs(part - 1) <= WITHIN
+        and least >= OFFERED
+        and not any(sample["wrong"] for sample in samples),
     }
 
 
@@ -139,7 +154,8 @@ def run(options: argparse.Namespace, cores: Cores, record: Record) -> dict[str, 
         flood = sample["flood"]
         said = f"  {'flooded' if sample['rate'] else 'quiet':<8} p99 {sample['p99_ms']:.2f} ms"
         if sample["rate"]:
-            said += f", {flood['sent']:,} sent, {flood['relayed']} relayed of {allowed(flood):.0f} allowed"
+            said += f", {flood['tried']:,} tried, {flood['sent']:,} sent"
+            said += f", {flood['relayed']} relayed of {allowed(flood):.0f} allowed"
         print(said + f", {sample['core']:.1%} of a core", file=sys.stderr, flush=True)
     verdict = judge(record.samples)
     record.put(verdict=verdict)
@@ -172,6 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
         f" ({ratio['low']:.2f} to {ratio['high']:.2f}), target {RATIO};"
         f" relayed of the flood: {relayed['median']:.1%} of the limit"
         f" ({relayed['low']:.1%} to {relayed['high']:.1%}), target {WITHIN:.0%} around it;"
+        f" the flooder came to {verdict['offered']:.1%} of its rate;"
         f" {verdict['wrong']} wrong frames: {'met' if verdict['met'] else 'MISSED'}"
     )
     return 0 if verdict["met"] else 1

@@ -3,7 +3,8 @@
     python -m benchmarks.flooder PORT RATE SECONDS
 
 It says "ready" when it is in its room, floods for SECONDS once it gets a line, and reports as JSON what was
-sent, refused and relayed. A witness in the same room counts what passes. A rate of 0 only waits.
+tried, sent, refused and relayed: of what it tries the kernel takes less where the server reads from it later.
+A witness in the same room counts what passes. A rate of 0 only waits.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
     print("ready", flush=True)
     sys.stdin.readline()
     begun = time.monotonic()
-    turn = sent = relayed = 0
+    turn = tried = sent = relayed = 0
     heard: Counter[int] = Counter()
     muted = cut = 0.0
     while (now := time.monotonic() - begun) < seconds:
@@ -89,7 +90,9 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
             select.select([eve.sock] if eve.open else [], [], [], turn * TURN - now)
         else:
             turn = int(now / TURN) + 1  # what the kernel did not take in time is not made up for
-            sent += eve.pour(frames) if rate and eve.open else 0
+            if rate and eve.open:
+                tried += len(lot)
+                sent += eve.pour(frames)
         came = eve.hear() if eve.open else []
         heard.update(payload[1] for payload in came)
         if not muted and any(SILENT in payload for payload in came):
@@ -100,6 +103,7 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
     return {
         "offered": round(len(lot) / TURN) if rate else 0,
         "seconds": round(seconds, 3),
+        "tried": tried,
         "sent": round(sent * len(lot) / len(frames)),
         "refused": heard[Op.ERROR],
         "relayed": relayed,

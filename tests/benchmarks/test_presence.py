@@ -11,8 +11,8 @@ import pytest
 from benchmarks import bench_presence, results
 
 
-def turn(watched: bool, cpu: float) -> dict[str, Any]:
-    return {"watched": watched, "seconds": 2.0, "server_cpu": cpu}
+def turn(watched: bool, cpu: float, behind: bool = False) -> dict[str, Any]:
+    return {"watched": watched, "seconds": 2.0, "server_cpu": cpu, "behind": behind}
 
 
 def test_what_presence_costs_is_the_difference_within_a_round() -> None:
@@ -22,6 +22,13 @@ def test_what_presence_costs_is_the_difference_within_a_round() -> None:
     assert (verdict["low"], verdict["part"], verdict["high"]) == (0.1, 0.1, 0.3)
     assert verdict["core"] == 0.1 and verdict["met"]
     assert not bench_presence.judge([turn(False, 0.5), turn(True, 1.0)])["met"]
+
+
+def test_a_turn_with_too_few_joins_meets_nothing() -> None:
+    """Not even where nobody watched: fewer joins there make presence look dear."""
+    for late in (False, True):
+        verdict = bench_presence.judge([turn(False, 0.9, not late), turn(True, 1.0, late)])
+        assert verdict["behind"] == 1 and not verdict["met"]
 
 
 def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
