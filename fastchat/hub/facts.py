@@ -96,9 +96,10 @@ class Facts:
             self._coming[kind] -= count
 
     def _new(self, facts: Sequence[Fact]) -> dict[str, int]:
-        """Count by kind what takes nobody's place."""
+        """Count by kind what takes nobody's place, not even that of one forgotten with it."""
         counts: dict[str, int] = {}
         for kind, room, subject, value in facts:
-            if value and (room, subject) not in self._kinds[kind]:
-                counts[kind] = counts.get(kind, 0) + 1
-        return counts
+            known = (room, subject) in self._kinds[kind]
+            if known != bool(value):
+                counts[kind] = counts.get(kind, 0) + (1 if value else -known)
+        return {kind: count for kind, count in counts.items() if count > 0}

@@ -1,12 +1,13 @@
 """Facts that change often and of which one lost is no harm: they count at once and are kept in lots.
 
-Invariant: one lot at a time is on its way to the engine, and what is not kept is tried again; at most `most`
-of the kind are kept, the longest unchanged give way.
+Invariant: one lot at a time is on its way to the engine, but for the last, and what is not kept is tried
+again; at most `most` of the kind are kept, the longest unchanged give way.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from itertools import islice
 
 from fastchat.engine.base import Fact
@@ -28,7 +29,7 @@ class Lots:
         self._kind = kind
         self._most = most
         self._period = period
-        self._sent: list[Fact] = []  # those that are on their way
+        self._sent = 0  # lots that are on their way
         self._due = 0
 
     def get(self, room: str, subject: str) -> bytes | None:
@@ -43,19 +44,20 @@ class Lots:
             self.waiting.popitem(last=False)
 
     def flush(self, now: int, last: bool = False) -> None:
-        """Give the engine what waits, if it is time (or the `last` time) and the last lot is kept."""
-        if not self.waiting or self._sent or (now < self._due and not last):
+        """Give the engine what waits, if it is time and the lot before is kept, or it is the `last` time."""
+        if not self.waiting or ((self._sent or now < self._due) and not last):
             return
         self._due = now + (self._period if len(self.waiting) <= EXPIRE_MOST else min(self._period, LOT_MS))
         lot = [
             Fact(self._kind, *key, value)
             for key, value in islice(self.waiting.items(), None if last else EXPIRE_MOST)
         ]
-        self._sent = lot
+        done = partial(self._done, lot)
+        self._sent += 1
         try:
-            self._facts.put([*self._oldest(lot), *lot], (), self._done)
+            self._facts.put([*self._oldest(lot), *lot], (), done)
         except ProtocolError as refusal:
-            self._done(refusal)
+            done(refusal)
 
     def _oldest(self, lot: list[Fact]) -> list[Fact]:
         """Forget as many of the longest unchanged as are too many with these."""
@@ -67,9 +69,9 @@ class Lots:
         oldest = islice((key for key in kept if key not in coming), over)
         return [Fact(self._kind, *key, b"") for key in oldest]
 
-    def _done(self, refusal: ProtocolError | None) -> None:
+    def _done(self, lot: list[Fact], refusal: ProtocolError | None) -> None:
         """Let go of what is kept; what is not is tried again."""
-        sent, self._sent = self._sent, []
-        for _, room, subject, value in sent if refusal is None else ():
+        self._sent -= 1
+        for _, room, subject, value in lot if refusal is None else ():
             if self.waiting.get((room, subject)) == value:
                 del self.waiting[room, subject]

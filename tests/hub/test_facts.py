@@ -67,6 +67,17 @@ def test_a_fault_of_what_comes_after_is_reported() -> None:
     assert [what for what, _ in stage.faults] == ["what was kept"] * 2
 
 
+def test_what_is_forgotten_makes_room_for_what_comes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", {**module.MOST, "mark": 2})
+    facts = Facts(MemoryEngine(Config(), "epoch"))
+    first, second, third, fourth = (MARK._replace(subject=f"t:{number}") for number in range(4))
+    facts.put([first, second])
+    facts.put([first._replace(value=b""), third])
+    assert {subject for _, subject in facts.of("mark")} == {"t:1", "t:2"}
+    with pytest.raises(ProtocolError):
+        facts.put([first._replace(value=b""), fourth])
+
+
 def test_the_limit_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", {**module.MOST, "mark": 2})
     stage, engine = later()

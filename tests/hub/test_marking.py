@@ -10,6 +10,7 @@ from fastchat.config import Config
 from fastchat.engine.memory import MemoryEngine
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import marking
+from fastchat.hub.lots import Lots
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Delete, Error, Join, Leave, Mark, Message, Notice, Publish
 from tests.engine.later import LaterEngine
@@ -139,6 +140,29 @@ def test_marks_of_one_who_never_comes_back_give_way(monkeypatch: pytest.MonkeyPa
     for number in range(100):
         marks.move(room, f"h:{number}", 7)
     assert len(marks._lots.waiting) == 10
+
+
+def test_the_last_marks_do_not_wait_for_those_before() -> None:
+    config = Config()
+    engine = LaterEngine(config)
+    stage = Stage(config, engine=engine)
+    lots = Lots(stage.hub.facts, "mark", marking.MAX_MARKS, 1000)
+    lots.put("lobby", "t:ada", b"\x01")
+    lots.flush(stage.now)
+    lots.put("lobby", "t:bob", b"\x02")
+    lots.flush(stage.now, last=True)
+    engine.answer()
+    assert set(stage.hub.facts.of("mark")) == {("lobby", "t:ada"), ("lobby", "t:bob")} and not lots.waiting
+
+
+def test_the_last_marks_are_kept_where_there_are_as_many_as_may_be() -> None:
+    stage = Stage()
+    lots = Lots(stage.hub.facts, "mark", marking.MAX_MARKS, 1000)
+    for first in range(2):
+        for number in range(marking.MAX_MARKS):
+            lots.put("lobby", f"t:{number + first * 5000}", b"\x01")
+        lots.flush(stage.now, last=True)
+        assert not lots.waiting and len(stage.hub.facts.of("mark")) == marking.MAX_MARKS
 
 
 def test_an_engine_that_answers_later_or_not() -> None:
