@@ -43,6 +43,10 @@ class Insistence:
 
         self._facts.put(facts, (), then)
 
+    def later(self, facts: Sequence[Fact]) -> None:
+        """Keep these with the next try."""
+        self._again.update((fact.subject, None) for fact in facts)
+
     def tick(self, now: int) -> None:
         """Try again what is not kept, if it is time."""
         if not self._again or now < self._due:

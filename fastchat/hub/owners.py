@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from fastchat.engine.base import Fact
+from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
 from fastchat.hub.insisting import Insistence
 from fastchat.identity.base import Identity
@@ -48,7 +49,8 @@ class Owners:
     def claim(self, identity: Identity, name: str) -> None:
         """Let somebody with a token own a name that nobody else does.
 
-        Raises ProtocolError (OVERLOADED, STORE_UNAVAILABLE) where that cannot be kept; then nothing is owned.
+        Raises ProtocolError STORE_UNAVAILABLE where that cannot be kept; then nothing is owned. While more
+        waits for the store than may, it is kept later: nobody stays outside because others say much.
         """
         key = fold(name)
         if key in self._names:
@@ -58,7 +60,12 @@ class Owners:
         gone = next(iter(self._names)) if len(self._names) >= MOST else None
         if gone is not None:
             facts.append(Fact(KIND, "", gone, b""))
-        self._kept.put(facts)
+        try:
+            self._kept.put(facts)
+        except ProtocolError as refusal:
+            if refusal.code is not Code.OVERLOADED:
+                raise
+            self._kept.later(facts)
         if gone is not None:
             self._remove(gone)
         self._add(key, identity.sub, name)

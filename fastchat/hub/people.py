@@ -31,16 +31,16 @@ def direct(session: Session, command: Direct, now: int) -> None:
         may_be_heard(session, EVERYWHERE, now)
     to = _key(session, command.user)
     if command.key is not None:
-        name = digest(to, user.key, command.key)
+        name = digest(to, user.owner, command.key)
         known = hub.directs.get(name)
         if known is not None:
             ts, sessions = known
             _reply(session, command.id, {"ts": ts, "sessions": sessions, "duplicate": True})
             return
-        hub.directs.check(user.key, now)
+        hub.directs.check(user.owner, now)
     sessions = _send(session, _online(session, to), direct_push(now, user.packed, command.data))
     if command.key is not None:
-        hub.directs.put(name, user.key, sessions, now)
+        hub.directs.put(name, user.owner, sessions, now)
     _reply(session, command.id, {"ts": now, "sessions": sessions})
 
 

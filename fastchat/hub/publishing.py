@@ -97,7 +97,7 @@ def _store(session: Session, command: Publish, room: Room, now: int, flag: str =
         user.id,
         data,
         opts,
-        None if key is None else (user.key, key),
+        None if key is None else (user.owner, key),
         now + ttl_ms if ttl_ms else 0,
         not (ephemeral or room.near),
         now,

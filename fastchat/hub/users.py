@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fastchat.identity.base import TOKEN_ID
 from fastchat.identity.names import looks
 from fastchat.protocol.codec import pack
 from fastchat.protocol.names import fold
@@ -35,6 +36,12 @@ class User:
         self.sessions: tuple[Session, ...] = ()
         self.blocks = NO_BLOCKS  # keys of the users this one does not want to hear
         self.conduct: Conduct | None = None  # of who went over a limit
+
+
+    @property
+    def owner(self) -> str:
+        """Whose an idempotency key is: a guest comes back after a restart with nothing but the name."""
+        return self.id if self.id.startswith(TOKEN_ID) else f"name:{self.key}"
 
 
 class Users:

@@ -16,7 +16,8 @@ from fastchat.hub.facts import Facts
 from fastchat.hub.owners import Owners
 from fastchat.hub.roles import role_of
 from fastchat.identity.base import Identity, Role
-from fastchat.protocol.messages import Block, Bye, Connect, Error, Join, Notice, Ping, Refresh
+from fastchat.protocol.codec import pack
+from fastchat.protocol.messages import Block, Bye, Connect, Error, Join, Notice, Ping, Publish, Refresh
 from tests.hub.stage import START, Client, Stage, options
 from tests.hub.test_later import LaterStage
 from tests.identity.making import part, token, verifier
@@ -473,6 +474,31 @@ def test_used_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal.code == Code.OVERLOADED and refusal.retry_ms
     stage.pass_time(10 * MINUTE + 100)
     assert client.connect(token=token(now=stage.now, jti="j2", once=True))["user"] == "Ada"
+
+
+def test_a_name_is_owned_and_kept_later_while_the_store_has_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = MemoryEngine(Config(), "epoch")
+    stage = stage_of(engine=engine)
+
+    def full(*arguments: object) -> bool:
+        raise ProtocolError(Code.OVERLOADED, "more waits to be stored than may wait", retry_ms=100)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "keep", full)
+        assert come(stage)[1]["user"] == "Ada"
+        assert len(stage.hub.owners) == 1 and not engine.facts()
+    stage.pass_time(1100)
+    assert [fact.kind for fact in engine.facts()] == ["name"] and not stage.faults
+
+
+def test_a_key_belongs_to_who_has_shown_a_token() -> None:
+    stage = stage_of()
+    stage.join("bob")
+    for number, (sub, duplicate) in enumerate([("u1", False), ("u1", True), ("u2", False)]):
+        one = stage.new()
+        one.connect(token=token(sub=sub, name=f"name{number}"), rooms={"lobby": None})
+        assert one.ask(Publish, "lobby", pack("x"), key="k").get("duplicate", False) == duplicate
+        one.close()
 
 
 def test_what_cannot_be_remembered_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
