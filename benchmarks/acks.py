@@ -81,7 +81,10 @@ class Connection:
 
 
 def drive(server: Running, cores: Cores, options: dict[str, Any]) -> dict[str, Any]:
-    """Publish at `rate` a second from `members` members of one room, `seconds` long after `warmup`."""
+    """Publish at `rate` a second from `members` members of one room, `seconds` long after `warmup`.
+
+    `keyed`: each with an idempotency key of its own, which the server remembers.
+    """
     kept = os.sched_getaffinity(0)
     if cores.generator is not None:
         os.sched_setaffinity(0, {cores.generator})
@@ -112,7 +115,9 @@ def _measured(
         begun = time.monotonic()
         steady, end = begun + options["warmup"], begun + options["warmup"] + options["seconds"]
         cpu, own = server.cpu_seconds(), time.process_time()
-        late = _load(connections, pinger, begun, end, options["rate"], "x" * options["payload"])
+        late = _load(
+            connections, pinger, begun, end, options["rate"], "x" * options["payload"], keyed=options["keyed"]
+        )
         cpu, own = server.cpu_seconds() - cpu, time.process_time() - own
         _load(connections, pinger, end, end + DRAIN, 0.0, "", waiting=True)
     acks = [pair for connection in connections for pair in connection.taken]
@@ -139,7 +144,7 @@ def _measured(
 
 def _load(
     connections: Sequence[Connection], pinger: Connection, begun: float, end: float, rate: float, text: str,
-    waiting: bool = False,
+    waiting: bool = False, keyed: bool = False,
 ) -> list[float]:  # fmt: skip
     """Send what is due and take what comes, until `end`, or if `waiting` until nothing is missing.
 
@@ -152,7 +157,9 @@ def _load(
         now = time.monotonic()
         while rate and (due := begun + sent / rate) <= now and due < end:
             one = connections[sent % len(connections)]
-            one.send(due, PUBLISH, "lobby", text, {"echo": False})
+            # 24 characters of key, as many as the client library makes
+            opts = {"echo": False} | ({"key": f"{sent:024x}"} if keyed else {})
+            one.send(due, PUBLISH, "lobby", text, opts)
             late.append((time.monotonic() - due) * 1e6)
             sent += 1
         if not waiting and (due := begun + pings * PING_EVERY) <= now:
@@ -181,6 +188,24 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
           (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))}  # fmt: skip
     found = {"count": count, "mean": sum(values) / count, **at, "max": values[-1]}
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def filesystem(folder: str) -> str:
+    """The kind of file system a folder lies on; "" where the machine does not tell."""
+    found = deepest = ""
+    try:
+        with open("/proc/self/mountinfo") as lines:
+            rows = [line.split(" - ") for line in lines]
+    except OSError:
+        return ""
+    where = os.path.realpath(folder)
+    for mount, about in rows:
+        point = mount.split()[4].encode().decode("unicode_escape")  # a space is \040
+        if os.path.commonpath([where, point]) == point and len(point) >= len(
+            deepest
+        ):  # the last one lies on top
+            deepest, found = point, about.split()[0]
+    return found
 
 
 def syncs(folder: str, count: int) -> dict[str, Any]:

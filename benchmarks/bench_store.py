@@ -2,7 +2,8 @@
 
     python -m benchmarks.bench_store [--quick] [--rounds N] [--out FILE]
 
-The data lie where temporary files do (TMPDIR); how long that disk takes to sync is measured beside it.
+The data lie where temporary files do (TMPDIR); how long that disk takes to sync is measured beside it. On a
+file system in memory nothing is claimed of `power`, and that counts as not measured.
 Exit status: 0 all targets met, 1 not so, 2 something could not be measured.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import results, table
 from benchmarks.acks import drive as publish
-from benchmarks.acks import syncs
+from benchmarks.acks import filesystem, syncs
 from benchmarks.bench_server import run, status
 from benchmarks.figures import Case, Claim, Scenario
 from benchmarks.load import Options, Sample, drive
@@ -29,9 +30,16 @@ FLOOD: Options = {
     "mode": "flood", "members": 100, "publishers": 10, "window": 64, "payload": 100, "seconds": 3,
     "warmup": 1,
 }  # fmt: skip
-PACED: Options = {"mode": "acks", "members": 10, "rate": 2000, "payload": 100, "seconds": 3, "warmup": 1}
+PACED: Options = {
+    "mode": "acks", "members": 10, "rate": 2000, "payload": 100, "seconds": 3, "warmup": 1, "keyed": True,
+}  # fmt: skip
 DISK: Options = {"mode": "disk", "count": 300}
 QUICK: Options = {"seconds": 1, "warmup": 0.5, "count": 50}
+# The thread of the store and the loop share the interpreter. What one takes from the other by that shows in
+# the p99 of PING against that of rooms in memory: half as much again at most. Less than 3 ms nobody notices,
+# and there it is the machine's scheduler that would be compared.
+LOOP, LOOP_MS = 1.5, 3.0
+IN_MEMORY = ("tmpfs", "ramfs")  # where a sync costs nothing and means nothing
 LIMIT_MS = 20.0  # p99 of the acknowledgement of a durable publish at 2,000 a second
 
 
@@ -64,14 +72,15 @@ def scenarios() -> list[Scenario]:
         ),
         Scenario(
             "store-acknowledgement",
-            "2,000 publishes a second (fixed) from the ten members of a room, latency from the intended time",
+            "2,000 publishes a second (fixed), each with a key, from the ten members of a room,"
+            " latency from the intended time",
             cases(PACED),
             (ack, "p50 ack ms", loop, "p99 idle loop ms", "CPU share"),
             (
                 Claim(ack, "process", at_most=LIMIT_MS),
                 Claim(ack, "power", at_most=LIMIT_MS),
-                Claim(loop, "process", "memory"),
-                Claim(loop, "power", "memory"),
+                Claim(loop, "process", "memory", at_most=LOOP, floor=LOOP_MS),
+                Claim(loop, "power", "memory", at_most=LOOP, floor=LOOP_MS),
             ),
             ROUNDS,
         ),
@@ -85,6 +94,16 @@ def shortened(scenario: Scenario) -> Scenario:
         for case in scenario.cases
     )
     return replace(scenario, about=f"{scenario.about} (shortened)", cases=brief, rounds=1)
+
+
+def honest(scenario: Scenario, kind: str) -> Scenario:
+    """Without the claims about `power` where the file system is one in memory."""
+    if kind not in IN_MEMORY:
+        return scenario
+    claims = tuple(claim for claim in scenario.claims if claim.case != "power")
+    return replace(
+        scenario, about=f"{scenario.about} (data on {kind}: nothing is claimed of power)", claims=claims
+    )
 
 
 def measure(case: Case, cores: Cores, seed: int) -> Sample:
@@ -109,10 +128,14 @@ def main() -> int:
     begun = time.monotonic()
     out = options.out or (None if options.quick else results.FOLDER / "store.json")
     words = " ".join([COMMAND, *sys.argv[1:]])
-    result = results.document("store", words, {"quick": options.quick, "pinned": cores.server is not None})
+    kind = filesystem(tempfile.gettempdir())
+    if kind in IN_MEMORY:
+        print(f"bench_store: the data lie in memory ({kind}): set TMPDIR to claim of power", file=sys.stderr)
+    settings = {"quick": options.quick, "pinned": cores.server is not None, "filesystem": kind}
+    result = results.document("store", words, settings)
     try:
         for scenario in scenarios():
-            chosen = shortened(scenario) if options.quick else scenario
+            chosen = honest(shortened(scenario) if options.quick else scenario, kind)
             if options.rounds:
                 chosen = replace(chosen, rounds=options.rounds)
             result["scenarios"].append(run(chosen, cores, measure))
@@ -125,7 +148,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("bench_store: stopped; what was measured so far:", file=sys.stderr)
     print(table.plain(result))
-    return status(result)
+    return status(result) or (2 if kind in IN_MEMORY else 0)
 
 
 if __name__ == "__main__":

@@ -86,10 +86,12 @@ class Claim:
     over: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    floor: float = 0.0  # of a ratio: what is less counts as this much
 
     @property
     def text(self) -> str:
-        return f"{self.figure}: {self.case} / {self.over}" if self.over else f"{self.figure}: {self.case}"
+        floor = f", {self.floor:g} at least" if self.floor else ""
+        return f"{self.figure}: {self.case}" + (f" / {self.over}{floor}" if self.over else "")
 
     @property
     def target(self) -> str:
@@ -146,8 +148,8 @@ def judge(scenario: Scenario, rounds: Rounds) -> list[dict[str, Any]]:
         for one in rounds:
             if claim.case not in one or (claim.over and claim.over not in one):
                 continue
-            below = compute(one[claim.over]) if claim.over else 1.0
-            values.append(compute(one[claim.case]) / below)
+            below = max(compute(one[claim.over]), claim.floor) if claim.over else 1.0
+            values.append(max(compute(one[claim.case]), claim.floor) / below)
         if not values:
             continue
         row: dict[str, Any] = {"claim": claim.text, "target": claim.target} | spread(values)

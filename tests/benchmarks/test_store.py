@@ -30,7 +30,7 @@ def test_a_small_run_follows_the_schema(
     cores: Cores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acks, "IDLE", 0.1)
-    result = results.document("store", "a test", {"quick": True, "pinned": False})
+    result = results.document("store", "a test", {"quick": True, "pinned": False, "filesystem": "ext4"})
     result["scenarios"] = [run(small(one), cores, bench_store.measure) for one in bench_store.scenarios()]
     results.write(tmp_path / "store.json", result)
     written = json.loads((tmp_path / "store.json").read_text())
@@ -53,7 +53,9 @@ def test_scenarios_claim_only_what_they_measure() -> None:
         assert set(scenario.figures) | {claim.figure for claim in scenario.claims} <= set(figures.FIGURES)
 
 
-LOAD: dict[str, Any] = {"members": 2, "rate": 200, "payload": 32, "seconds": 0.3, "warmup": 0.0}
+LOAD: dict[str, Any] = {
+    "members": 2, "rate": 200, "payload": 32, "seconds": 0.3, "warmup": 0.0, "keyed": False,
+}  # fmt: skip
 
 
 def test_a_refused_publish_is_an_error_and_not_an_acknowledgement(
@@ -81,3 +83,54 @@ def test_a_server_that_dies_is_told(cores: Cores, monkeypatch: pytest.MonkeyPatc
         dying(server)
         with pytest.raises(BenchError, match="closed a connection|went away|gone|does not answer"):
             acks.drive(server, cores, LOAD)
+
+
+def test_the_publishes_that_count_have_keys_of_their_own(
+    cores: Cores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library makes one for each: what remembering them costs belongs to an acknowledgement."""
+    sent: list[Any] = []
+    send = acks.Connection.send
+
+    def noting(self: acks.Connection, due: float, op: int, *rest: Any) -> None:
+        sent.extend(rest[2].get("key") for _ in range(op == acks.PUBLISH))
+        send(self, due, op, *rest)
+
+    monkeypatch.setattr(acks, "IDLE", 0.1)
+    monkeypatch.setattr(acks.Connection, "send", noting)
+    with running("fastchat", cores) as server:
+        acks.drive(server, cores, {**LOAD, "keyed": True})
+        assert len(sent) == len(set(sent)) == 60 and all(len(key) == 24 for key in sent)
+        sent.clear()
+        acks.drive(server, cores, LOAD)
+        assert set(sent) == {None}
+    assert all(
+        case.load["keyed"] for one in bench_store.scenarios() for case in one.cases if "rate" in case.load
+    )
+
+
+def sample(p99_ms: float) -> dict[str, Any]:
+    return {"ping_us": {"p99": p99_ms * 1000}, "ack_us": {"p50": 1.0, "p99": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("memory", "process", "met"),
+    [(0.2, 2.9, "yes"), (0.2, 4.6, "no"), (4.0, 6.0, "yes"), (4.0, 6.1, "no"), (9.0, 2.0, "yes")],
+)
+def test_a_loop_that_the_store_holds_up_is_seen(memory: float, process: float, met: str) -> None:
+    scenario = bench_store.scenarios()[-1]
+    rounds = [{"memory": sample(memory), "process": sample(process), "power": sample(process)}]
+    loops = [row for row in figures.judge(scenario, rounds) if row["claim"].startswith("p99 loop ms")]
+    assert [row["met"] for row in loops] == [met, met]
+
+
+def test_on_a_disk_in_memory_nothing_is_claimed_of_power() -> None:
+    for scenario in bench_store.scenarios():
+        assert bench_store.honest(scenario, "ext4") is scenario
+        told = bench_store.honest(scenario, "tmpfs")
+        assert "tmpfs" in told.about and all(claim.case != "power" for claim in told.claims)
+
+
+def test_the_kind_of_a_file_system_is_found(tmp_path: Path) -> None:
+    assert acks.filesystem("/proc") == "proc"
+    assert acks.filesystem(str(tmp_path)) not in ("", "proc")
