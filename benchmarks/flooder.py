@@ -84,7 +84,7 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
     begun = time.monotonic()
     turn = tried = sent = relayed = 0
     heard: Counter[int] = Counter()
-    muted = cut = 0.0
+    muted = cut = last = 0.0
     while (now := time.monotonic() - begun) < seconds:
         if now < turn * TURN:
             select.select([eve.sock] if eve.open else [], [], [], turn * TURN - now)
@@ -99,7 +99,9 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
             muted = time.monotonic() - begun
         if not cut and heard[Op.BYE]:
             cut = time.monotonic() - begun
-        relayed += sum(payload[1] == Op.MESSAGE for payload in witness.hear())
+        if passed := sum(payload[1] == Op.MESSAGE for payload in witness.hear()):
+            relayed += passed
+            last = time.monotonic() - begun
     return {
         "offered": round(len(lot) / TURN) if rate else 0,
         "seconds": round(seconds, 3),
@@ -107,6 +109,7 @@ def flood(port: int, rate: int, seconds: float) -> dict[str, Any]:
         "sent": round(sent * len(lot) / len(frames)),
         "refused": heard[Op.ERROR],
         "relayed": relayed,
+        "relayed_until": round(last, 3),
         "muted_after": round(muted, 3),
         "cut_after": round(cut, 3),
     }

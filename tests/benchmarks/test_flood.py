@@ -20,8 +20,10 @@ def sample(
     wrong: int = 0,
     tried: int = 600_000,
     cut: float = 0.0,
+    until: float = 0.0,
 ) -> dict[str, Any]:
     flood = {"relayed": relayed, "muted_after": muted, "cut_after": cut, "seconds": 12.0, "tried": tried}
+    flood["relayed_until"] = until or muted or 12.0
     return {"rate": rate, "p99_ms": p99, "wrong": wrong, "flood": flood}
 
 
@@ -53,6 +55,13 @@ def test_a_flood_that_was_none_meets_nothing() -> None:
 
 def test_what_is_allowed_ends_with_the_mute() -> None:
     assert judge([sample(0, 1.0), sample(50_000, 1.0, relayed=60, muted=10.0)])["relayed"]["median"] == 1.0
+
+
+def test_a_pause_at_the_end_does_not_count_but_silence_does() -> None:
+    paused = [sample(0, 1.0), sample(50_000, 1.0, relayed=65, until=11.0)]
+    assert judge(paused)["relayed"]["median"] == 1.0 and judge(paused)["met"]
+    assert not judge([sample(0, 1.0), sample(50_000, 1.0, relayed=60, until=10.0)])["met"]
+    assert judge(pair(1.0, 1.0, relayed=70 * 95 // 100 + 1))["met"]
 
 
 def test_a_small_run(
