@@ -95,6 +95,12 @@ class Sink(Protocol):
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         """Take the pages of a `read`, in their place among the `stored` of each of their rooms."""
 
+    def known(self, facts: Sequence[Fact]) -> None:
+        """Take the facts that `facts` did not have; nothing was kept until now."""
+
+    def moved(self, rooms: Sequence[str]) -> None:
+        """Take it that what was told of these held rooms no longer holds: their epoch or newest offset is
+        another, for what keeps them was changed from outside or has lost something."""
 
     def kept(self, ticket: object) -> None:
         """Take it that what was given to `keep` is kept."""
@@ -107,7 +113,8 @@ class Engine(Protocol):
         """Say who is told later; called once, before everything else."""
 
     def hold(self, room: str) -> None:
-        """Expect traffic: the room got its first member. Its epoch stands from here to `release`."""
+        """Expect traffic: the room got its first member. Its epoch stands from here to `release`, or until
+        the sink is told `moved`."""
 
     def release(self, room: str, now: int) -> None:
         """Expect silence: the room is empty and nothing of it is under way; keep its history its time."""
@@ -157,8 +164,11 @@ class Engine(Protocol):
         reaction, or a deletion by somebody `privileged`; BAD_ARGUMENT for one reaction too many.
         """
 
-    def facts(self) -> Sequence[Fact]:
-        """Return all facts that are kept; called once, after `attach` and before everything else."""
+    def facts(self) -> Sequence[Fact] | None:
+        """Return all facts that are kept; called once, after `attach` and before everything else.
+
+        None: they cannot be read yet. Nothing can be kept until then, and the sink is told them with `known`.
+        """
 
     def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
         """Keep facts, each in place of what was kept of its subject, and append records; all or none.

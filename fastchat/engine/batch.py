@@ -83,6 +83,8 @@ class Batch:
             self._store.keep_keys(self._keys)
         if self._begun:
             self._store.commit()
+        for log in touched:
+            log.kept = log.head
 
     def undo(self) -> None:
         """Let nothing of it have been."""
@@ -194,6 +196,5 @@ class Batch:
         return pages
 
     def _release(self, room: str) -> None:
-        log = self._logs.held.get(room)
-        if log is not None and room not in self._touched:
-            del self._logs.held[room]
+        if room not in self._touched:
+            self._store.release(room)

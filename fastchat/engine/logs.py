@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from typing import TypeAlias
@@ -41,7 +41,7 @@ class Log:
 
     __slots__ = (
         "name", "id", "epoch", "head", "oldest", "bytes", "power", "count_limit", "byte_limit", "age_ms",
-        "begins",
+        "begins", "kept",
     )  # fmt: skip
 
     def __init__(self, name: str, epoch: str, config: Config) -> None:
@@ -56,6 +56,7 @@ class Log:
         self.count_limit = options.history
         self.byte_limit = options.history_bytes
         self.age_ms = options.history_age_seconds * 1000
+        self.kept = 0  # `head` as it was last committed
         self.begins = 0  # ts of the oldest entry, kept where age counts; 0: not known
 
     @property
@@ -92,6 +93,25 @@ class Logs:
             log.id, log.head, log.oldest, log.bytes = 0, 0, 1, 0
         else:
             log.id, log.epoch, log.head, log.oldest, log.bytes = found
+        log.kept = log.head
+
+    def take_over(self, held: Mapping[str, Log], fresh: Callable[[], str]) -> list[str]:
+        """Hold the rooms that were held before the database was opened again, in the epochs they were told.
+
+        Returns those that are not as they were left. Where offsets that were told are missing, they will be
+        given again: such a room goes on in an epoch made by `fresh`.
+        """
+        moved = []
+        for name, old in held.items():
+            log = Log(name, old.epoch, self._config)
+            self.read(log)
+            if log.head < old.kept and log.epoch == old.epoch:
+                log.epoch = fresh()
+                self._database.execute("UPDATE rooms SET epoch = ? WHERE id = ?", (log.epoch, log.id))
+            self.held[name] = log
+            if (log.epoch, log.head) != (old.epoch, old.kept):
+                moved.append(name)
+        return moved
 
     def create(self, log: Log) -> None:
         """Give the room a row."""

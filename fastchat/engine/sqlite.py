@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -16,8 +17,9 @@ from fastchat.config import Config, Durability
 from fastchat.engine.base import Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.jobs import JOB_BYTES, WRITES, Append, Change, Job, Keep, Read, Release, Tick, Told
 from fastchat.engine.memory import MemoryEngine
+from fastchat.engine.outages import RETRY_MS, Outcomes
 from fastchat.engine.store import Store
-from fastchat.engine.writer import Outcomes, Writer
+from fastchat.engine.writer import Writer
 from fastchat.errors import Code, ProtocolError
 
 BUSY_RETRY_MS = 100  # what publishers are told to wait while the queue is full
@@ -50,7 +52,8 @@ class SqliteEngine:
         self._memory = memory
         self._store = store
         self._post = post
-        self._writer = Writer(store, self._hand_over, config.flush_budget_ms / 1000)
+        self._writer = Writer(store, self._hand_over, self._reopened, config.flush_budget_ms / 1000)
+        self._known = False  # the facts
         self._held: dict[str, _Held] = {}
         self._sink: Sink | None = None
         self._now = 0
@@ -58,7 +61,7 @@ class SqliteEngine:
 
     def start(self) -> None:
         """Open the store; takes as long as checking it does. Raises ConfigError."""
-        self._writer.start()
+        self._known = self._writer.start()
 
     def close(self) -> None:
         """Do what is queued and close the store in order. Not on the loop's thread: it waits."""
@@ -131,10 +134,12 @@ class SqliteEngine:
         self._now = now
         return None
 
-    def facts(self) -> Sequence[Fact]:
-        return self._store.facts
+    def facts(self) -> Sequence[Fact] | None:
+        return self._store.facts if self._known else None
 
     def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
+        if not self._known:  # what is kept may say something else of the same subjects
+            raise ProtocolError(Code.STORE_UNAVAILABLE, "the store is not available", retry_ms=RETRY_MS)
         charge = JOB_BYTES * (1 + len(facts) + len(records))
         charge += sum(len(fact.value) for fact in facts) + sum(len(record.detail) for record in records)
         self._put(Keep(ticket, charge, facts, records), charge)
@@ -170,6 +175,19 @@ class SqliteEngine:
         self._writer.put(job)
 
     # outcomes
+
+    def _reopened(self) -> None:
+        """Take it that the store is open again, on its thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._post(partial(self._tell_reopened, self._store.facts, self._store.moved))
+
+    def _tell_reopened(self, facts: Sequence[Fact], moved: Sequence[str]) -> None:
+        assert self._sink is not None
+        if not self._known:
+            self._known = True
+            self._sink.known(facts)
+        if moved:
+            self._sink.moved(moved)
 
     def _hand_over(self, outcomes: Outcomes) -> None:
         """Take the outcomes of a batch, on the thread of the store."""

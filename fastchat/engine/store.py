@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from errno import ESTALE
 from pathlib import Path
 
 from fastchat.config import Config, Durability
@@ -23,11 +24,19 @@ SWEPT = 50  # rooms looked at in one `tick` for what is past its age: millisecon
 MOST_KEYS = 5000  # keys forgotten in one `tick`
 
 
+class Displaced(OSError):
+    """The file that was opened is no longer at its path: whatever is written to it nobody will find."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(ESTALE, f"{path} was moved, removed or replaced while the server ran")
+
+
 class Store:
     """The database at `path`; `boot` tells one start of the machine from the next, `fresh` makes epochs."""
 
     def __init__(self, path: Path, config: Config, boot: str, fresh: Callable[[], str]) -> None:
         self.facts: Sequence[Fact] = ()  # as they were when it was opened
+        self.moved: Sequence[str] = ()  # held rooms that were not found as they were left, when it was opened
         self.keys = Keys(config.idempotency_seconds, config.idempotency_bytes)
         self.path = path
         self.powers = any(room.durability is Durability.POWER for room in config.rooms.values())
@@ -35,11 +44,16 @@ class Store:
         self._boot = boot
         self._fresh = fresh
         self._power = False  # as PRAGMA synchronous stands
+        self._held: dict[str, Log] = {}  # those of `logs`, also while it is not open
+        self._file: tuple[int, int] | None = None  # device and inode of what was opened
         self._swept = 0  # the last room looked at for its age
         self._ages = any(options.history_age_seconds for options in config.rooms.values())
 
     def open(self) -> None:
-        """Open it. Raises ConfigError (`connect`), sqlite3.Error where it is damaged or cannot be written."""
+        """Open it. Raises ConfigError (`connect`), sqlite3.Error where it is damaged or cannot be written,
+        OSError where it cannot be made, or is not the one that was open before.
+        """
+        self._check_place()
         self.database = connect(self.path)
         try:
             found = self.database.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -53,10 +67,28 @@ class Store:
             self.database.execute("PRAGMA synchronous = NORMAL")
             self._power = False
             self.logs = Logs(self.database, self._config, self._epoch())
+            self.moved = self.logs.take_over(self._held, self._fresh)
             self._load_keys()
+            self._file = self._found()
         except BaseException:
             self.database.close()
             raise
+        self._held = self.logs.held
+
+    def release(self, room: str) -> None:
+        """Forget what is known of a room that nobody holds any more, whether it is open or not."""
+        self._held.pop(room, None)
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        if self._file is not None and self._found() != self._file:
+            raise Displaced(self.path)
 
     def close(self) -> None:
         """Close it in order: nothing is lost from here on, whatever befalls the machine."""
@@ -134,7 +166,11 @@ class Store:
     # forgetting
 
     def tick(self, now: int) -> None:
-        """Forget keys whose time is over and, a few rooms at a time, messages past their age."""
+        """Forget keys whose time is over and, a few rooms at a time, messages past their age.
+
+        Raises OSError where the file is no longer where it was opened.
+        """
+        self._check_place()
         life = self._config.idempotency_seconds * 1000
         self.keys.expire(now, MOST_KEYS)
         self.database.execute(

@@ -13,13 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import TypeAlias
 
-from fastchat.engine.base import Stored
 from fastchat.engine.batch import Batch, Outcome
 from fastchat.engine.checkpoint import Checkpointer
-from fastchat.engine.faults import DAMAGED, PASSING, report, unavailable
-from fastchat.engine.jobs import SILENT, WRITES, Append, Job, Read, Stop, Told
+from fastchat.engine.faults import PASSING, report, unavailable
+from fastchat.engine.jobs import SILENT, WRITES, Append, Job, Read, Release, Stop
+from fastchat.engine.outages import Outcomes, refuse, tell
 from fastchat.engine.store import Store
 from fastchat.errors import Code, FastChatError, ProtocolError
 
@@ -30,29 +29,34 @@ MOST_PAGES = 1024 * 1024  # bytes of pages read in a batch: milliseconds in whic
 CHECKPOINT_PAGES = 1000  # in the log: 4 MiB, some milliseconds of a disk
 BATCH_PAGES, JOBS_PER_PAGE = 4, 10  # what a batch adds to the log, about
 AHEAD = 2  # batches handed over that are not told yet; the thread waits before it does more
-RETRY_MS = 1000  # what publishers are told to wait while the store fails
 REOPEN_SECONDS = 1.0  # between two attempts to open a store that failed
 
 LOG = logging.getLogger(__name__)
-
-Outcomes: TypeAlias = list[tuple[Told, Outcome | ProtocolError]]
 
 
 class Writer:
     """Runs the thread. `tell` is called there with the outcomes of a batch, `told` once they are told.
 
+    `reopened` is called there when the store is open although it was not, before any outcome that follows.
+
     `patience`: seconds from one batch to the next while jobs come fast. A commit costs as much as a dozen
     messages; where a wait brings none, the next batches do not wait.
     """
 
-    def __init__(self, store: Store, tell: Callable[[Outcomes], None], patience: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[Outcomes], None],
+        reopened: Callable[[], None],
+        patience: float,
+    ) -> None:
         self._store = store
         self._checkpointer = Checkpointer(store.path)
         self._pages = 0  # written since the last checkpoint was asked for, about
         self._tell = tell
+        self._tell_reopened = reopened
         self._jobs: deque[Job] = deque()
         self._late: list[Job] = []  # reads that were taken from it and wait until the others are done
-        self._put_off = False  # part of the last batch is in `_jobs` again
         self._asleep = False  # the thread waits at `_wake`
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
@@ -65,11 +69,16 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="fastchat-store", daemon=True)
 
-    def start(self) -> None:
-        """Open the store and start. Raises ConfigError; a store that fails is tried again later."""
+    def start(self) -> bool:
+        """Open the store and start; tells whether it is open, for a store that fails is tried again later.
+
+        Raises ConfigError.
+        """
         self._try_open()
+        opened = self._open
         self._checkpointer.start()
         self._thread.start()
+        return opened
 
     def put(self, job: Job) -> None:
         """Queue a job."""
@@ -97,27 +106,28 @@ class Writer:
             jobs = self._take()
             late, self._late = self._late, []
             if jobs:
-                self._serve(jobs)
-                going = self._put_off or not isinstance(jobs[-1], Stop)
+                going = self._serve(jobs)
             if late:
                 self._serve(late)
         self._checkpointer.close()
         if self._open:
             self._close()
 
-    def _serve(self, jobs: Sequence[Job]) -> None:
-        """Do a batch and hand over its outcomes."""
+    def _serve(self, jobs: Sequence[Job]) -> bool:
+        """Do a batch, put off what is too much for it, hand over its outcomes; tells whether to go on."""
         try:
-            outcomes = self._do(jobs)
+            outcomes, done = self._do(jobs)
         except Exception as fault:  # a fault of ours where faults are handled
             report("the thread of the store", fault)
-            outcomes = _failed(jobs)
+            outcomes, done = refuse(jobs), len(jobs)
             self._drop()
+        self._jobs.extendleft(reversed(jobs[done:]))
         self._ended = time.monotonic()
         if outcomes:
             if not self._closing:
                 self._room.acquire()
             self._tell(outcomes)
+        return type(jobs[done - 1]) is not Stop
 
     def _take(self) -> list[Job]:
         """Wait for a job; take with it whatever else is there, or is coming where jobs come fast.
@@ -161,10 +171,13 @@ class Writer:
                 self._late.clear()
                 return
 
-    def _do(self, jobs: Sequence[Job]) -> Outcomes:
-        self._put_off = False
+    def _do(self, jobs: Sequence[Job]) -> tuple[Outcomes, int]:
+        """Do the first of these jobs; returns their outcomes, and how many they were."""
         if not self._open and not self._reopened():
-            return _failed(jobs)
+            for job in jobs:
+                if isinstance(job, Release):
+                    self._store.release(job.room)
+            return refuse(jobs), len(jobs)
         power = self._store.powers and any(isinstance(job, WRITES) and job.power for job in jobs)
         batch = Batch(self._store, power)
         append = batch.append
@@ -183,18 +196,16 @@ class Writer:
                     continue
                 outcomes.append((job, outcome))
                 if batch.page_bytes > MOST_PAGES and number < len(jobs):
-                    self._jobs.extendleft(reversed(jobs[number:]))
-                    self._put_off = True
                     jobs = jobs[:number]
                     break
             batch.finish()
         except Exception as error:
-            return self._undone(batch, jobs, error)
+            return self._undone(batch, jobs, error), len(jobs)
         self._count(batch, jobs)
         if self._failing and batch.wrote:
             self._failing = False
             LOG.warning("the store works again")
-        return outcomes
+        return outcomes, len(jobs)
 
     def _count(self, batch: Batch, jobs: Sequence[Job]) -> None:
         """Ask for a checkpoint when the log has grown, and about once a second while anything is written."""
@@ -214,7 +225,10 @@ class Writer:
             return self._one_by_one(jobs, error)
         self._note(error)
         outcomes: Outcomes = []
-        for job, outcome in _failed(jobs):
+        for job in jobs:
+            if isinstance(job, Release):
+                self._store.release(job.room)
+        for job, outcome in refuse(jobs):
             if isinstance(job, Read) and self._open:
                 try:
                     outcome = Batch(self._store, False).do(job)
@@ -228,10 +242,10 @@ class Writer:
     def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> Outcomes:
         """Find the job that brought a fault of ours, so that the others do not suffer for it."""
         if len(jobs) > 1:
-            return [outcome for job in jobs for outcome in self._do([job])]
+            return [outcome for job in jobs for outcome in self._do([job])[0]]
         report(type(jobs[0]).__name__, error)
         internal = ProtocolError(Code.INTERNAL, "internal error")
-        return [(job, internal) for job, _ in _failed(jobs)]
+        return [(job, internal) for job, _ in refuse(jobs)]
 
     def _note(self, error: Exception) -> None:
         """Say once that the store fails and what to do; let go of a connection that may not go on."""
@@ -240,13 +254,7 @@ class Writer:
             self._drop()
         if not self._failing:
             self._failing = True
-            what = "is damaged: stop the server, move its folder away, put a backup into a new one" if (
-                code in DAMAGED or (not code and type(error) is sqlite3.DatabaseError)
-            ) else "fails; it is tried again and again"  # fmt: skip
-            LOG.error(
-                "the store %s. Until then rooms take no messages and no members, but for those with the"
-                " durability \"memory\". (%s: %s)", what, type(error).__name__, error
-            )  # fmt: skip
+            tell(error)
 
     # the connection
 
@@ -268,6 +276,8 @@ class Writer:
             except FastChatError as error:  # somebody has put another file in its place
                 self._note(error)
                 self._retry = time.monotonic() + REOPEN_SECONDS
+            if self._open:
+                self._tell_reopened()
         return self._open
 
     def _drop(self) -> None:
@@ -284,16 +294,3 @@ class Writer:
             self._store.close()
         except (sqlite3.Error, OSError) as error:
             LOG.error("the store could not be closed in order (%s: %s)", type(error).__name__, error)
-
-
-def _failed(jobs: Sequence[Job]) -> Outcomes:
-    down = ProtocolError(Code.STORE_UNAVAILABLE, "the store is not available", retry_ms=RETRY_MS)
-    outcomes: Outcomes = []
-    for job in jobs:
-        if isinstance(job, Append) and not job.keep and job.key is None:
-            outcomes.append((job, Stored(0, job.now, False)))  # it only kept its place in the order
-        elif isinstance(job, Read) and not job.queries:
-            outcomes.append((job, []))  # so did this
-        elif not isinstance(job, SILENT):
-            outcomes.append((job, down))
-    return outcomes

@@ -42,13 +42,21 @@ def ignore(refusal: ProtocolError | None) -> None:
 class Facts:
     """All facts of one server."""
 
-    __slots__ = ("_engine", "_kinds", "_coming")
+    __slots__ = ("known", "_engine", "_kinds", "_coming")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kinds: dict[str, dict[tuple[str, str], bytes]] = {kind: {} for kind in MOST}
         self._coming = dict.fromkeys(MOST, 0)  # new ones under way, at most
-        for fact in engine.facts():
+        self.known = False  # what is kept; until then nothing can be
+        found = engine.facts()
+        if found is not None:
+            self.take(found)
+
+    def take(self, facts: Sequence[Fact]) -> None:
+        """Take all that is kept."""
+        self.known = True
+        for fact in facts:
             self._kinds.setdefault(fact.kind, {})[fact.room, fact.subject] = fact.value
 
     def of(self, kind: str) -> Mapping[tuple[str, str], bytes]:

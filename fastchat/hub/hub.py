@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastchat.admission import Admission
 from fastchat.broadcast import Broadcaster, Fanout, Outbox
 from fastchat.config import Config
-from fastchat.engine.base import Engine, Page, Stored
+from fastchat.engine.base import Engine, Fact, Page, Stored
 from fastchat.engine.keys import Keys
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import publishing
@@ -31,6 +31,7 @@ from fastchat.hub.pacing import Pacing
 from fastchat.hub.reading import INTERNAL, Reading, forget
 from fastchat.hub.refusals import Refusals
 from fastchat.hub.refusing import Refusal
+from fastchat.hub.removing import expel_banned, part
 from fastchat.hub.resume import Resumes
 from fastchat.hub.room import Room
 from fastchat.hub.screening import Screening
@@ -247,6 +248,16 @@ class Hub:
     def kept(self, ticket: object) -> None:
         assert isinstance(ticket, Keeping)
         self._kept(self.facts.kept, ticket)
+
+    def known(self, facts: Sequence[Fact]) -> None:
+        self.facts.take(facts)
+        self.moderation.load()
+        self.owners.load()
+        self.once.load()
+        expel_banned(self, self.now)
+
+    def moved(self, rooms: Sequence[str]) -> None:
+        part(self, rooms, self.now)
 
     def _kept(self, act: Callable[..., None], *arguments: object) -> None:
         try:

@@ -40,8 +40,12 @@ class Moderation:
         self._due: list[tuple[int, Fact]] = []  # a heap: when it ends, and the fact with an empty value
         self._most = FEW  # entries of it at which those that are about nothing are taken out
         self._guests: dict[str, set[str]] = {}  # identities of guests, and the rooms where they have a role
+        self.load()
+
+    def load(self) -> None:
+        """Take what is kept; called again where that is known only later."""
         for kind in KINDS:
-            for (room, subject), value in facts.of(kind).items():
+            for (room, subject), value in self._facts.of(kind).items():
                 self.take(Fact(kind, room, subject, value))
 
     def of(self, room: str) -> Rules | None:
@@ -153,6 +157,18 @@ def may_enter(session: Session, name: str, room: Room | None, now: int) -> None:
         raise ProtocolError(Code.FORBIDDEN, "the room is locked")
     if rules.cap and room is not None and room.taken >= rules.cap and not session.identity.hidden:
         raise ProtocolError(Code.ROOM_FULL, "the room is full", retry_ms=RETRY_MS)
+
+
+def is_banned(session: Session, name: str, now: int) -> bool:
+    """Whether somebody is banned from this room."""
+    rules = session.hub.moderation.of(name)
+    if rules is None or not rules.bans:
+        return False
+    try:
+        _not_banned(rules, _subjects(session), role_of(session, name), now)
+    except ProtocolError:
+        return True
+    return False
 
 
 def may_be_heard(session: Session, name: str, now: int, *, message: bool = True) -> None:

@@ -12,7 +12,7 @@ from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
 from fastchat.hub.insisting import Insistence
-from fastchat.hub.limits import EXPIRE_MOST
+from fastchat.hub.limits import EXPIRE_MOST, RETRY_MS
 from fastchat.identity.base import Identity
 from fastchat.protocol.values import load, pack
 
@@ -22,12 +22,18 @@ KIND = "jti"  # facts: the subject is the jti, the value when it expires
 class Once:
     """The tokens for single use that were used."""
 
-    __slots__ = ("_kept", "_used", "_heap")
+    __slots__ = ("_facts", "_kept", "_used", "_heap")
 
     def __init__(self, facts: Facts) -> None:
+        self._facts = facts
         self._kept = Insistence(facts, KIND, self._value)
         self._used: dict[str, int] = {}
-        for (_, jti), value in facts.of(KIND).items():
+        self._heap: list[tuple[int, str]] = []
+        self.load()
+
+    def load(self) -> None:
+        """Take what is kept; called again where that is known only later."""
+        for (_, jti), value in self._facts.of(KIND).items():
             expires = load(value)
             if isinstance(expires, int):  # else nobody knows what wrote it
                 self._used[jti] = expires
@@ -38,7 +44,12 @@ class Once:
         return len(self._used)
 
     def check(self, identity: Identity) -> None:
-        """Raise ProtocolError TOKEN_INVALID where the token was used before."""
+        """Raise ProtocolError TOKEN_INVALID where the token was used before, STORE_UNAVAILABLE where nobody
+        can know that yet.
+        """
+        if identity.once and not self._facts.known:
+            text = "which tokens are used is not known now"
+            raise ProtocolError(Code.STORE_UNAVAILABLE, text, retry_ms=RETRY_MS)
         if identity.once and identity.once in self._used:
             raise ProtocolError(Code.TOKEN_INVALID, "the token was for single use: it is used", field="token")
 

@@ -24,13 +24,18 @@ MOST = 100_000  # names: about 300 bytes each
 class Owners:
     """The names that users with tokens own."""
 
-    __slots__ = ("_kept", "_names", "_looks")
+    __slots__ = ("_facts", "_kept", "_names", "_looks")
 
     def __init__(self, facts: Facts) -> None:
+        self._facts = facts
         self._kept = Insistence(facts, KIND, self._value)
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()  # by key; the last to come is last
         self._looks: dict[str, str] = {}  # keys of names by what they look like, where that is not the key
-        for (_, key), value in facts.of(KIND).items():
+        self.load()
+
+    def load(self) -> None:
+        """Take what is kept; called again where that is known only later."""
+        for (_, key), value in self._facts.of(KIND).items():
             sub, name = load(value)
             self._add(key, sub, name)
 
@@ -47,12 +52,14 @@ class Owners:
         return False
 
     def claim(self, identity: Identity, name: str) -> None:
-        """Let somebody with a token own a name that nobody else does.
+        """Let somebody with a token own a name that nobody else does; nothing while that is not known.
 
         Raises ProtocolError STORE_UNAVAILABLE where that cannot be kept; then nothing is owned. While more
         waits for the store than may, it is kept later: nobody stays outside because others say much.
         """
         key = fold(name)
+        if not self._facts.known:
+            return  # it may be somebody else's
         if key in self._names:
             self._names.move_to_end(key)
             return

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from fastchat.errors import Code
+from fastchat.errors import Code, ProtocolError
 from fastchat.hub.joining import depart, stop_waiting
+from fastchat.hub.moderation import is_banned, may_connect
 from fastchat.hub.roles import role_of
 from fastchat.hub.sanctions import ADDRESS, IDENTITY, network_of
 from fastchat.identity.base import Role
@@ -44,10 +45,38 @@ def expel_others(hub: Hub, subjects: Collection[str], room: str, rank: Role, now
         and role_of(session, room) < rank
     ]
     for session in found:
-        there = session.rooms.get(room)
-        if there is not None:
-            there.members.put(notice(there.packed, "ban", session.user.packed), keep=True)
-        _expel(session, room, Code.BANNED, now)
+        _ban(session, room, now)
+
+
+def expel_banned(hub: Hub, now: int) -> None:
+    """Take out everybody who is banned; walks all sessions, once what is kept is known at last."""
+    for session in list(hub.sessions):
+        user = session.user
+        if not user.sessions:
+            continue
+        try:
+            may_connect(hub.moderation, user.key, session.identity, session.peer, now)
+        except ProtocolError as refusal:
+            session.bye(refusal.code, refusal.text, now)
+            continue
+        for name in (*session.rooms, *(session.entering or ())):
+            if is_banned(session, name, now):
+                _ban(session, name, now)
+
+
+def part(hub: Hub, rooms: Collection[str], now: int) -> None:
+    """End the connections of all members of rooms that are not what they were told; they come back."""
+    gone = set(rooms)
+    for session in list(hub.sessions):
+        if not gone.isdisjoint(session.rooms):
+            session.bye(Code.STORE_UNAVAILABLE, "a room was not found as it was left", now)
+
+
+def _ban(session: Session, room: str, now: int) -> None:
+    there = session.rooms.get(room)
+    if there is not None:
+        there.members.put(notice(there.packed, "ban", session.user.packed), keep=True)
+    _expel(session, room, Code.BANNED, now)
 
 
 def _is_among(session: Session, subjects: Collection[str]) -> bool:

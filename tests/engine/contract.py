@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from fastchat.config import Config, RoomOptions
-from fastchat.engine.base import MAX_PAGE, Engine, Entry, Page, Query, Stored
+from fastchat.engine.base import MAX_PAGE, Engine, Entry, Fact, Page, Query, Stored
 from fastchat.errors import Code, ProtocolError
 from fastchat.protocol.codec import pack, unpack
 
@@ -43,6 +43,12 @@ class Log:
 
     def kept(self, ticket: object) -> None:
         self.told.append(Told("kept", ticket, None))
+
+    def known(self, facts: Sequence[Fact]) -> None:
+        self.told.append(Told("known", None, facts))
+
+    def moved(self, rooms: Sequence[str]) -> None:
+        self.told.append(Told("moved", None, rooms))
 
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
         self.told.append(Told("pages", ticket, pages))

@@ -19,6 +19,7 @@ class LaterEngine:
     def __init__(self, config: Config, epoch: str = "later") -> None:
         self.inner = MemoryEngine(config, epoch)
         self.waiting: deque[tuple[Callable[[], None], Callable[[], None]]] = deque()
+        self.down = False  # what is kept cannot be read
         self._sink: Sink | None = None
 
     def attach(self, sink: Sink) -> None:
@@ -89,10 +90,13 @@ class LaterEngine:
         self._queue(change, ticket)
         return None
 
-    def facts(self) -> Sequence[Fact]:
-        return self.inner.facts()
+    def facts(self) -> Sequence[Fact] | None:
+        return None if self.down else self.inner.facts()
 
     def keep(self, facts: Sequence[Fact], records: Sequence[Record], ticket: object) -> bool:
+        if self.down:
+            raise DOWN
+
         def keep() -> None:
             self.inner.keep(facts, records, ticket)
             self.sink.kept(ticket)

@@ -272,7 +272,9 @@ def damage(folder: Path) -> bytes:
 def test_a_damaged_file_leaves_memory_rooms_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     garbage = damage(tmp_path)
     rig = opened(tmp_path)
-    assert rig.engine.facts() == ()
+    assert rig.engine.facts() is None
+    with pytest.raises(ProtocolError):
+        rig.engine.keep([Fact("role", "", "t:1", b"x")], (), "fact")
     assert down(refused(rig))
     assert rig.engine.read([Query("lobby", 1)], "page") is None
     rig.settle()
@@ -288,7 +290,132 @@ def test_a_damaged_file_leaves_memory_rooms_alone(tmp_path: Path, caplog: pytest
     assert (tmp_path / FILE).read_bytes() == garbage
     (tmp_path / FILE).unlink()
     assert rig.append().offset == 1, "somebody has moved it away"
+    assert [one.value for one in rig.log.told if one.what in ("known", "moved")] == [[]]
     rig.close()
+
+
+def test_facts_that_could_not_be_read_are_told_once_they_can(tmp_path: Path) -> None:
+    rig = opened(tmp_path)
+    ban = Fact("ban", "", "u:eve", b"x")
+    rig.engine.keep([ban], (), "fact")
+    rig.settle()
+    rig.close()
+    (tmp_path / FILE).rename(tmp_path / "away")
+    damage(tmp_path)
+    rig = opened(tmp_path)
+    assert rig.engine.facts() is None and down(refused(rig))
+    (tmp_path / "away").rename(tmp_path / FILE)
+    rig.log.told.clear()
+    tickets = [rig.ask() for _ in range(3)]
+    rig.settle()
+    assert [one.what for one in rig.log.told] == ["known", "stored", "stored", "stored"]
+    assert rig.log.told[0].value == [ban] and tickets
+    rig.close()
+
+
+# --- what is held while it fails
+
+
+def lose(rig: StoreRig) -> None:
+    """Let the connection be given up; the next batch opens another one."""
+
+    def fails(sql: str) -> None:
+        raise failure("planted", sqlite3.SQLITE_IOERR)
+
+    break_by(rig, fails)
+    assert down(refused(rig, text="lost"))
+
+
+def test_a_room_that_is_held_is_not_forgotten_after_a_failure(tmp_path: Path) -> None:
+    rig = opened(tmp_path, options(history_age_seconds=10))
+    epoch = rig.read().epoch
+    rig.engine.hold("quiet")
+    quiet = rig.read("quiet").epoch
+    for _ in range(3):
+        rig.append()
+    lose(rig)
+    for second in range(20, 30, 2):
+        rig.engine.tick(NOW + second * 1000)
+        rig.settle()
+    assert rig.append(now=NOW + 40_000).offset == 4
+    assert rig.read(since=(epoch, 3)).recovered is True
+    assert rig.read("quiet", since=(quiet, 0)).recovered is True
+    assert not [one for one in rig.log.told if one.what == "moved"]
+    rig.close()
+
+
+@pytest.mark.parametrize(
+    "change, offset",
+    [
+        ("DELETE FROM rooms", 1),
+        ("UPDATE rooms SET head = 1", 2),
+        ("UPDATE rooms SET head = 9", 10),
+        ("UPDATE rooms SET epoch = 'another'", 4),
+    ],
+)
+def test_who_holds_a_room_learns_that_it_is_another(tmp_path: Path, change: str, offset: int) -> None:
+    rig = opened(tmp_path, options(history=0))
+    epoch = rig.read().epoch
+    for _ in range(3):
+        rig.append()
+    lose(rig)
+    other = sqlite3.connect(tmp_path / FILE)
+    other.execute(change)
+    other.commit()
+    other.close()
+    rig.log.told.clear()
+    assert rig.append().offset == offset
+    assert [one.what for one in rig.log.told] == ["moved", "stored"]
+    assert rig.log.told[0].value == ["lobby"]
+    assert (rig.read().epoch == epoch) == (offset == 10), "no offset comes twice in an epoch"
+    lose(rig)
+    rig.log.told.clear()
+    assert rig.append().offset == offset + 1
+    assert [one.what for one in rig.log.told] == ["stored"], "told once"
+    rig.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL])
+def test_a_room_that_is_released_while_it_fails_is_not_held(rig: StoreRig, code: int) -> None:
+    rig.append()
+
+    def fails(sql: str) -> None:
+        if sql.startswith("BEGIN"):
+            raise failure("planted", code)
+
+    break_by(rig, fails)
+    for _ in range(2):
+        rig.ask("lost")
+        rig.engine.release("lobby", NOW)
+        rig.settle()
+        rig.engine.hold("lobby")
+    rig.engine.release("lobby", NOW)
+    rig.engine.hold("other")
+    if isinstance(rig.store.database, Flaky):
+        rig.store.database = rig.store.logs._database = rig.store.database._database
+    assert rig.append(room="other").offset == 1
+    assert list(rig.store.logs.held) == ["other"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_no_longer_there_is_not_written_to(
+    rig: StoreRig, tmp_path: Path, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    rig.append()
+    (tmp_path / FILE).rename(tmp_path / "away")
+    if replaced:
+        (tmp_path / FILE).write_bytes(b"")
+    rig.engine.tick(NOW + 5000)
+    for _ in range(3):
+        assert down(refused(rig))
+    assert (tmp_path / FILE).exists() == replaced
+    if replaced:
+        assert (tmp_path / FILE).read_bytes() == b""
+    errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+    assert len(errors) == 1 and "put it back" in errors[0] and "moved, removed or replaced" in errors[0]
+    (tmp_path / "away").replace(tmp_path / FILE)
+    assert rig.append().offset == 2
+    assert "works again" in caplog.text
 
 
 def test_a_page_that_was_overwritten_is_found_at_the_start(tmp_path: Path) -> None:
@@ -403,6 +530,29 @@ def test_closing_stores_and_tells_what_waits(tmp_path: Path) -> None:
     rig.close()
     assert [one.ticket for one in rig.log.told] == tickets
     assert all(one.what == "stored" for one in rig.log.told)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_is_put_off_is_told_once_whatever_becomes_of_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, twice: bool
+) -> None:
+    """A batch with more pages than it may have fails; what it has put off, the end too, is done after it."""
+    rig = opened(tmp_path)
+    big = b"\xc6" + (MAX_PAGE - 100).to_bytes(4, "big") + bytes(MAX_PAGE - 100)
+    rig.append(data=big)
+    rig.log.told.clear()
+    writer: Any = rig.engine._writer
+    if twice:
+        writer._undone = None  # a fault where faults are handled
+    writer.put = writer._jobs.append  # which wakes nobody, so that all of it is one batch
+    wrong = rig.ask(author="\ud800")
+    for number in range(30):
+        rig.engine.read([Query("lobby", 1)], number)
+    last = rig.ask("last")
+    del writer.put
+    rig.close()
+    assert [one.ticket for one in rig.log.told] == [wrong, *range(30), last]
+    assert "failed with" in caplog.text
 
 
 def test_what_comes_after_the_end_does_not_hold_it_up(tmp_path: Path) -> None:
