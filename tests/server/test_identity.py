@@ -62,7 +62,7 @@ def test_a_token_lets_somebody_in(run: Runner, parts: Parts, tmp_path: Path, wir
             assert body["rooms"]["hall"]["error"][0] == Code.FORBIDDEN
             peer.send(JOIN, 3, "hall", {"token": fresh(jti="j1", once=True)})
             assert (await peer.until(RESULT))[1] == 3
-            peer.send(JOIN, 4, "hall", {"token": fresh(jti="j1", once=True)})
+            peer.send(JOIN, 4, "yard", {"token": fresh(jti="j1", once=True)})
             assert (await peer.until(ERROR))[1:3] == [4, Code.TOKEN_INVALID]
 
     run(scenario())
