@@ -18,6 +18,7 @@ BUSY_RETRY_MS = 100  # ms told where the next flush will help
 HEADER_BYTES = 64  # bytes of a MESSAGE besides room, user, data and opts, framing included
 MAX_HELD = 64  # payloads that may wait for a CONNECT that the engine has not answered
 MAX_MARKS = 100_000  # read marks that are kept, over all users and rooms: about 300 bytes each
+MAX_GUEST_MARKS = 20_000  # read marks of guests, in memory only
 MAX_SEEN = 100_000  # users of whom is kept when they were here last: about 300 bytes each
 SEEN_MS = 60_000  # ms between two lots of them that the engine is given
 LOT_MS = 1000  # ms between two lots of any kind of which more waits

@@ -4,17 +4,20 @@ Marks come with every screen of messages that anybody looks at, and one lost cos
 count at once, but go to the engine together, about once a second.
 
 Invariant: a mark only moves forward within an epoch and is never beyond the newest offset; at most MAX_MARKS
-are kept, the longest unmoved give way.
+are kept, the longest unmoved give way. Those of guests, who are others tomorrow, are not kept and take
+nobody's place but each other's.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
-from fastchat.hub.limits import MARK_MS, MAX_MARKS
+from fastchat.hub.limits import MARK_MS, MAX_GUEST_MARKS, MAX_MARKS
 from fastchat.hub.lots import Lots
+from fastchat.hub.sanctions import GUEST_ID
 from fastchat.protocol.codec import notice, pack, result, unpack
 from fastchat.protocol.messages import Mark
 
@@ -26,14 +29,16 @@ if TYPE_CHECKING:
 class Marks:
     """The read marks of all users, by room and `User.id`; the values are packed [epoch, offset]."""
 
-    __slots__ = ("_lots",)
+    __slots__ = ("guests", "_lots")
 
     def __init__(self, facts: Facts) -> None:
+        self.guests: OrderedDict[tuple[str, str], bytes] = OrderedDict()  # the longest unmoved first
         self._lots = Lots(facts, "mark", MAX_MARKS, MARK_MS)
 
     def get(self, room: Room, user: str) -> int:
         """Return up to which offset of the room's present epoch a user has read."""
-        value = self._lots.get(room.name, user)
+        guest = user.startswith(GUEST_ID)
+        value = self.guests.get((room.name, user)) if guest else self._lots.get(room.name, user)
         if value is None:
             return 0
         mark: Any = unpack(value)  # packed by `move`
@@ -46,7 +51,14 @@ class Marks:
         known = self.get(room, user)
         if known >= offset:
             return known
-        self._lots.put(room.name, user, pack([room.epoch, offset]))
+        value = pack([room.epoch, offset])
+        if not user.startswith(GUEST_ID):
+            self._lots.put(room.name, user, value)
+            return offset
+        self.guests[room.name, user] = value
+        self.guests.move_to_end((room.name, user))
+        if len(self.guests) > MAX_GUEST_MARKS:
+            self.guests.popitem(last=False)
         return offset
 
     def flush(self, now: int, last: bool = False) -> None:

@@ -21,7 +21,7 @@ def published(count: int, config: Config | None = None, **given: Any) -> tuple[S
     """Make a room with messages and one member."""
     stage = Stage(config, **given)
     (ada,) = stage.join("ada")
-    ada.session.user.id = "g:ada"
+    ada.session.user.id = "t:ada"
     for number in range(count):
         ada.send(Publish(0, "lobby", pack(number)))
     return stage, ada
@@ -94,13 +94,13 @@ def test_it_is_kept_about_once_a_second() -> None:
         ada.ask(Mark, "lobby", offset)
     assert not facts
     stage.pass_time(100)
-    assert list(facts) == [("lobby", "g:ada")]
-    value = facts["lobby", "g:ada"]
+    assert list(facts) == [("lobby", "t:ada")]
+    value = facts["lobby", "t:ada"]
     ada.ask(Mark, "lobby", 9)
     stage.pass_time(800)
-    assert facts["lobby", "g:ada"] == value and ada.ask(Join, "lobby")["read"] == 9
+    assert facts["lobby", "t:ada"] == value and ada.ask(Join, "lobby")["read"] == 9
     stage.pass_time(200)
-    assert facts["lobby", "g:ada"] != value
+    assert facts["lobby", "t:ada"] != value
 
 
 def test_it_is_there_after_a_restart_in_the_same_epoch() -> None:
@@ -110,7 +110,7 @@ def test_it_is_there_after_a_restart_in_the_same_epoch() -> None:
     stage.hub.drain(stage.now, 0)
     again = Stage(engine=engine)
     (ada,) = again.join("ada")
-    ada.session.user.id = "g:ada"
+    ada.session.user.id = "t:ada"
     assert ada.ask(Join, "lobby")["read"] == 3
     assert ada.ask(Mark, "lobby", 2) == {"offset": 3}
 
@@ -130,12 +130,12 @@ def test_marks_of_one_who_never_comes_back_give_way(monkeypatch: pytest.MonkeyPa
     stage, ada = published(50)
     marks, room = stage.hub.marks, stage.hub.rooms["lobby"]
     for number in range(40):
-        marks.move(room, f"g:{number}", 7)
-        marks.move(room, "g:ada", number)
+        marks.move(room, f"t:{number}", 7)
+        marks.move(room, "t:ada", number)
         stage.pass_time(1000)
         assert len(stage.hub.facts.of("mark")) <= 10
-    assert [number for number in range(40) if marks.get(room, f"g:{number}")] == list(range(31, 40))
-    assert marks.get(room, "g:ada") == 39
+    assert [number for number in range(40) if marks.get(room, f"t:{number}")] == list(range(31, 40))
+    assert marks.get(room, "t:ada") == 39
     assert len(stage.engine.facts()) == 10
     for number in range(100):
         marks.move(room, f"h:{number}", 7)
@@ -174,7 +174,7 @@ def test_an_engine_that_answers_later_or_not() -> None:
     engine.answer()
     stage.flush()
     assert len(ada.take(Message)) == 5
-    ada.session.user.id = "g:ada"
+    ada.session.user.id = "t:ada"
 
     def kept() -> dict[Any, Any]:
         return dict(stage.hub.facts.of("mark"))
@@ -190,10 +190,10 @@ def test_an_engine_that_answers_later_or_not() -> None:
     assert not kept() and len(engine.waiting) == 1, "tried again"
     ada.ask(Mark, "lobby", 5)
     engine.answer()
-    assert kept() and stage.hub.marks.get(stage.hub.rooms["lobby"], "g:ada") == 5
+    assert kept() and stage.hub.marks.get(stage.hub.rooms["lobby"], "t:ada") == 5
     stage.pass_time(1000)
     engine.answer()
-    assert kept() == {("lobby", "g:ada"): pack(["later.0", 5])} and not stage.hub.marks._lots.waiting
+    assert kept() == {("lobby", "t:ada"): pack(["later.0", 5])} and not stage.hub.marks._lots.waiting
     assert not stage.faults
 
 
@@ -210,3 +210,18 @@ def test_a_store_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ada.ask(Mark, "lobby", 3) == {"offset": 3} and not stage.engine.facts()
     stage.pass_time(1000)
     assert len(stage.engine.facts()) == 1 and not stage.faults
+
+
+def test_marks_of_guests_are_not_kept_and_take_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marking, "MAX_GUEST_MARKS", 3)
+    stage, ada = published(5)
+    ada.session.user.id = "t:ada"
+    assert ada.ask(Mark, "lobby", 4) == {"offset": 4}
+    for number in range(5):
+        (guest,) = stage.join(f"guest{number}")
+        guest.session.user.id = f"g:{number}"
+        assert guest.ask(Mark, "lobby", number + 1) == {"offset": number + 1}
+    stage.pass_time(3000)
+    assert [subject for _, subject in stage.hub.facts.of("mark")] == ["t:ada"]
+    assert [user for _, user in stage.hub.marks.guests] == ["g:2", "g:3", "g:4"]
+    assert guest.ask(Join, "lobby")["read"] == 5
