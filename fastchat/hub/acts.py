@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub.formers import noted
 from fastchat.hub.removing import expel, expel_others
 from fastchat.hub.roles import proved
 from fastchat.hub.sanctions import (
@@ -152,6 +153,11 @@ def _carry_ban(deed: Deed) -> None:
         expel_others(deed.hub, others, deed.room, deed.role, deed.now)
 
 
+def _carry_mute(deed: Deed) -> None:
+    if deed.target is not None:
+        noted(deed.target)
+
+
 def _carry_kick(deed: Deed) -> None:
     rules = deed.rules
     if rules is not None and deed.target is not None:
@@ -252,7 +258,7 @@ ACTS: Mapping[str, Act] = {
     "kick": Act(Role.MODERATOR, _plan_kick, _carry_kick),
     "ban": Act(Role.MODERATOR, _plan_ban, _carry_ban),
     "unban": Act(Role.MODERATOR, _plan_unban, _done),
-    "mute": Act(Role.MODERATOR, _plan_mute, _done),
+    "mute": Act(Role.MODERATOR, _plan_mute, _carry_mute),
     "unmute": Act(Role.MODERATOR, _plan_unmute, _done),
     "slow": Act(Role.MODERATOR, _plan_slow, _done, about_user=False, everywhere=False),
     "lock": Act(Role.MODERATOR, _plan_lock, _carry_lock, about_user=False, everywhere=False),

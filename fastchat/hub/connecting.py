@@ -100,6 +100,8 @@ def connect(session: Session, command: Connect, now: int) -> None:
     user = hub.users.seat(session, claim.name)
     if hub.limiting is not None:
         hub.limiting.come(session)
+    if hub.moderation.rules:
+        hub.moderation.come(session, now)
     hub.expiry.add(session)
     hub.blocks.add(user, claim.blocks)
     secret = hub.resumes.issue(session, claim.shown)

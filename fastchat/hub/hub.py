@@ -138,7 +138,7 @@ class Hub:
                 self.limiting.gone(session, now)
             self.blocks.remove(user, user.blocks)
             if self.moderation.rules:
-                self.moderation.ended(user, now)
+                self.moderation.ended(session, now)
 
     def drain(self, now: int, after_ms: int) -> None:
         """Say BYE 102 to everybody, now and from now on."""

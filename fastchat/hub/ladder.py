@@ -62,6 +62,10 @@ class Conduct:
             return now >= self.silent_until
         return now - self._struck >= CALM_MS
 
+    def worse(self, other: Conduct | None) -> bool:
+        """Whether somebody stands worse by this one than by the other."""
+        return other is None or (self.silent_until, self.standing) >= (other.silent_until, other.standing)
+
     def over(self, wait: int, now: int) -> bool:
         """Take note of a command that has to wait for so many ms; tells whether it led to the next rung."""
         early = now < self._told

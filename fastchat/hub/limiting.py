@@ -207,14 +207,17 @@ class Limiting:
     def come(self, session: Session) -> None:
         """Somebody bears a name now: what they did before they left still counts."""
         if self._conducts and session.user.conduct is None:
-            session.user.conduct = self._conducts.pop(_name(session), None)
+            session.user.conduct = self._conducts.get(_name(session))
 
     def gone(self, session: Session, now: int) -> None:
         """The last session of a user has ended."""
         user = session.user
         conduct = user.conduct
-        if conduct is not None and not conduct.forgiven(now) and len(self._conducts) < MAX_CONDUCTS:
-            self._conducts[_name(session)] = conduct
+        if conduct is not None and not conduct.forgiven(now):
+            name = _name(session)
+            known = self._conducts.get(name)
+            if conduct.worse(known) and (known is not None or len(self._conducts) < MAX_CONDUCTS):
+                self._conducts[name] = conduct
         origin = _origin(session)
         if origin:
             for limit in self._limits:
@@ -246,9 +249,14 @@ def _origin(session: Session) -> str:
 
 
 def _name(session: Session) -> str:
-    """What a conduct is remembered by: a guest's name may be another's at another address."""
+    """What a conduct is remembered by: a guest's address, for any name is as good as another.
+
+    Behind a proxy of ours everybody has the same address, so there it is the name as well.
+    """
     origin = _origin(session)
-    return f"{session.user.key} {origin}" if origin else session.user.id
+    if not origin:
+        return session.user.id
+    return f"{session.user.key} {origin}" if session.peer.reserved else f"@{origin}"
 
 
 # What each command costs, besides those that all members get: `publishing.may_speak` sees to these. LEAVE,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
+from fastchat.hub.formers import Formers, noted
 from fastchat.hub.limits import EXPIRE_MOST, RESUME_MS, RETRY_MS
 from fastchat.hub.roles import EVERYWHERE, role_in, role_of
-from fastchat.hub.sanctions import GUEST_ID, KINDS, Rules, Sanction, subjects
+from fastchat.hub.sanctions import GUEST_ID, KINDS, USER, Rules, Sanction, subjects
 from fastchat.hub.spans import span
 from fastchat.hub.users import User
 from fastchat.identity.base import Identity, Role
@@ -32,7 +33,7 @@ AGAIN_MS = 10_000  # ms until a store that failed is asked again to forget
 class Moderation:
     """The rules of one server."""
 
-    __slots__ = ("rules", "_facts", "_due", "_most", "_guests")
+    __slots__ = ("rules", "_facts", "_due", "_most", "_guests", "_formers")
 
     def __init__(self, facts: Facts) -> None:
         self.rules: dict[str, Rules] = {}
@@ -40,6 +41,7 @@ class Moderation:
         self._due: list[tuple[int, Fact]] = []  # a heap: when it ends, and the fact with an empty value
         self._most = FEW  # entries of it at which those that are about nothing are taken out
         self._guests: dict[str, set[str]] = {}  # identities of guests, and the rooms where they have a role
+        self._formers = Formers()
         self.load()
 
     def load(self) -> None:
@@ -75,8 +77,14 @@ class Moderation:
         if not rooms:
             del self._guests[fact.subject]
 
-    def ended(self, user: User, now: int) -> None:
+    def come(self, session: Session, now: int) -> None:
+        """Somebody bears a name now: what counted for an earlier name may count on."""
+        self._formers.come(session, now)
+
+    def ended(self, session: Session, now: int) -> None:
         """Let what was given to a guest count no more once nobody can come back as that guest."""
+        user = session.user
+        self._formers.gone(session, now)
         for room in self._guests.get(user.id, ()):
             self._end(now + RESUME_MS, Fact("role", room, user.id, b""))
 
@@ -185,8 +193,8 @@ def may_be_heard(session: Session, name: str, now: int, *, message: bool = True)
         return
     if rules.locked:
         raise ProtocolError(Code.FORBIDDEN, "the room is locked")
-    last = rules.spoken.get(session.user.key) if message else None
-    if last is not None and last + rules.slow > now:
+    last = _spoken(rules, session.user) if message else 0
+    if last + rules.slow > now:
         text = f"slow mode: one message in {span(rules.slow)}"
         raise ProtocolError(Code.SLOW_MODE, text, retry_ms=last + rules.slow - now)
 
@@ -205,6 +213,7 @@ def spoke(session: Session, name: str, now: int) -> None:
     rules = session.hub.moderation.of(name)
     if rules is None or not rules.slow:
         return
+    noted(session.user)
     spoken = rules.spoken
     spoken.pop(session.user.key, None)
     spoken[session.user.key] = now  # so the longest silent is the first
@@ -213,6 +222,12 @@ def spoke(session: Session, name: str, now: int) -> None:
         if spoken[key] + rules.slow > now and len(spoken) <= MAX_SPOKEN:
             return
         del spoken[key]
+
+
+def _spoken(rules: Rules, user: User) -> int:
+    """When the user's last message came, under whatever name; 0: none did."""
+    spoken = rules.spoken
+    return max(spoken.get(key, 0) for key in (user.key, *(user.formers or ())))
 
 
 def _subjects(session: Session) -> list[str]:
@@ -232,9 +247,11 @@ def _not_banned(rules: Rules, under: list[str], role: Role, now: int) -> None:
 
 
 def _not_muted(rules: Rules, session: Session, name: str, now: int) -> None:
-    for subject in subjects(session.user.key, session.identity.id):
+    under = subjects(session.user.key, session.identity.id)
+    for subject in (*under, *(USER + key for key in session.user.formers or ())):
         mute = rules.mutes.get(subject)
         if mute is not None and mute.binds(role_of(session, name), now):
+            noted(session.user)
             raise ProtocolError(Code.MUTED, _said("muted", mute, now))
 
 

@@ -26,7 +26,7 @@ NO_BLOCKS: frozenset[str] = frozenset()  # shared: an empty one of its own would
 class User:
     """One name and the sessions that bear it; a guest has one session."""
 
-    __slots__ = ("name", "key", "packed", "id", "sessions", "blocks", "conduct")
+    __slots__ = ("name", "key", "packed", "id", "sessions", "blocks", "conduct", "formers")
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
@@ -36,6 +36,8 @@ class User:
         self.sessions: tuple[Session, ...] = ()
         self.blocks = NO_BLOCKS  # keys of the users this one does not want to hear
         self.conduct: Conduct | None = None  # of who went over a limit
+        # Of who is muted or slow somewhere: keys of the names under which that is so; None: of nobody else
+        self.formers: tuple[str, ...] | None = None
 
 
     @property

@@ -9,7 +9,9 @@ import pytest
 
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub import Peer, formers
 from fastchat.hub.acts import ACTS
+from fastchat.hub.formers import KEEP_MS
 from fastchat.hub.moderation import may_connect
 from fastchat.hub.sanctions import Op, Sanction, packed, packed_op
 from fastchat.identity.base import Identity, Role
@@ -468,3 +470,57 @@ def test_id_0_asks_for_no_result_but_errors_come() -> None:
     assert [type(one) for one in answers] == [Error]
     answers = mod.send(Moderate(7, "lobby", "kick", "guy"))
     assert {type(one) for one in answers} == {Notice, Result}
+
+
+def newcomer(stage: Stage, name: str, address: str, reserved: bool = False) -> Any:
+    """A guest who comes from an address."""
+    one = stage.new()
+    one.session.peer = Peer(address, "tcp", False, reserved)
+    one.connect(name)
+    one.ask(Join, "lobby")
+    return one
+
+
+def test_another_name_ends_no_mute() -> None:
+    stage = Stage()
+    mod = court(stage)[2]
+    eve, bob = newcomer(stage, "eve", "192.0.2.1"), newcomer(stage, "bob", "192.0.2.1")
+    assert act(mod, "mute", "eve") is None and say(eve) == Code.MUTED
+    eve.close()
+    assert say(bob) is None, "who was there before is somebody else"
+    assert say(newcomer(stage, "far", "192.0.2.2")) is None
+    assert say(newcomer(stage, "mallory", "192.0.2.1")) == Code.MUTED
+    assert act(mod, "unmute", "eve") is None
+    assert say(newcomer(stage, "eva", "192.0.2.1")) is None
+    assert act(mod, "mute", "eve") is None
+    stage.pass_time(KEEP_MS)
+    assert say(newcomer(stage, "late", "192.0.2.1")) is None
+
+
+def test_another_name_ends_no_slow_mode() -> None:
+    stage = Stage()
+    mod = court(stage)[2]
+    assert act(mod, "slow", seconds=60) is None
+    for reserved, code in ((False, Code.SLOW_MODE), (True, None)):
+        eve = newcomer(stage, "eve", "192.0.2.1", reserved)
+        assert say(eve) is None
+        eve.close()
+        mallory = newcomer(stage, "mallory", "192.0.2.1", reserved)
+        assert say(mallory) == code
+        stage.pass_time(60_000)
+        assert say(mallory) is None
+        mallory.close()
+        stage.pass_time(60_000)
+
+
+def test_few_names_that_left_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formers, "MAX_ORIGINS", 3)
+    stage = Stage()
+    mod = court(stage)[2]
+    assert act(mod, "slow", seconds=600) is None
+    for number in range(20):
+        eve = newcomer(stage, f"eve{number}", f"192.0.2.{number % 5}")
+        say(eve)
+        eve.close()
+        left = stage.hub.moderation._formers._left
+        assert len(left) <= 3 and all(len(names) <= formers.MAX_NAMES for names in left.values())
