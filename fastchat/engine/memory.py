@@ -13,7 +13,8 @@ from itertools import islice
 
 from fastchat.config import Config, RoomOptions
 from fastchat.engine.base import Entry, Fact, Page, Query, Record, Sink, Stored
-from fastchat.engine.changes import blank, edit_head, fold
+from fastchat.engine.changes import EDIT, blank, fold
+from fastchat.engine.edits import Edits
 from fastchat.engine.keys import Keys, digest
 from fastchat.engine.pages import Kept, cut, cut_older, span, together
 from fastchat.protocol.codec import NIL
@@ -31,8 +32,8 @@ class _Log:
     """The entries of one room."""
 
     __slots__ = (
-        "epoch", "offset", "entries", "bytes", "level", "count_limit", "byte_limit", "age_ms", "idle_ms",
-        "held",
+        "epoch", "offset", "entries", "edits", "bytes", "level", "count_limit", "byte_limit", "age_ms",
+        "idle_ms", "held",
     )  # fmt: skip
 
     def __init__(self, epoch: str, options: RoomOptions) -> None:
@@ -41,6 +42,7 @@ class _Log:
         # Plain tuples of the fields of an Entry: the cyclic collector lets go of such a tuple at first sight,
         # but walks through every NamedTuple that is kept, and a walk through 300,000 took 300 ms.
         self.entries: deque[Kept] = deque()
+        self.edits = Edits()
         self.bytes = 0
         self.level = 0
         self.count_limit = options.history
@@ -83,8 +85,7 @@ class MemoryEngine:
     def hold(self, room: str) -> None:
         log = self._logs.get(room)
         if log is None:
-            log = _Log(self._epoch, self._config.room(room))
-            self._logs[room] = log
+            log = self._logs[room] = _Log(self._epoch, self._config.room(room))
             if log.age_ms:
                 self._aged[room] = log
             self.bytes += LOG_BYTES
@@ -170,8 +171,7 @@ class MemoryEngine:
             self._levels[log.level][log] = None
 
     def _shed(self) -> None:
-        """Get below the limit: empty rooms go first, the longest empty before the others, then the oldest
-        entries of the largest rooms."""
+        """Get below the limit: the longest empty rooms go, then the oldest entries of the largest rooms."""
         while self.bytes > self._limit and self._idle:
             rooms = min(self._idle.values(), key=lambda rooms: next(iter(rooms.values()), 1 << 62))
             if not rooms:
@@ -223,19 +223,21 @@ class MemoryEngine:
         if log.age_ms:
             self._age(log, now)
         entries = log.entries
-        at = target - 1 - log.offset + len(entries)
+        oldest = log.offset + 1 - len(entries)
+        at = target - oldest
         message = Entry._make(entries[at]) if 0 <= at < len(entries) else None
         folded = fold(message, kind, target, value, user, author, privileged, now)
         if folded is None:
             return Stored(0, now, True)
         assert message is not None
         self._replace(log, at, message._replace(data=folded.data, opts=folded.opts))
-        if folded.blank:
-            head = edit_head(target)
-            for place, entry in enumerate(list(islice(entries, at + 1, None)), at + 1):
-                if entry[4].startswith(head):
-                    self._replace(log, place, Entry._make(entry)._replace(opts=blank(target)))
-        return Stored(self._store(room, user, author, NIL, folded.entry, message.expires, now), now, False)
+        for edit in log.edits.of(target) if folded.blank else ():
+            old = Entry._make(entries[edit - oldest])
+            self._replace(log, edit - oldest, old._replace(opts=blank(target)))
+        offset = self._store(room, user, author, NIL, folded.entry, message.expires, now)
+        if kind == EDIT:
+            log.edits.note(target, offset, offset + 1 - len(entries))
+        return Stored(offset, now, False)
 
     def _replace(self, log: _Log, at: int, entry: Entry) -> None:
         """Keep another entry in place of one; `_store` then sees to the limits."""
@@ -294,6 +296,5 @@ class MemoryEngine:
             self._aged.move_to_end(room)
             self._age(self._aged[room], now)
         for rooms in list(self._idle.values()):
-            due = [room for room, at in islice(rooms.items(), 100) if at <= now]
-            for room in due:
+            for room in [room for room, at in islice(rooms.items(), 100) if at <= now]:
                 self._forget(room, self._logs[room])
