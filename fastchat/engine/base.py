@@ -59,6 +59,9 @@ class Page(NamedTuple):
     more: bool  # with `after` or `before`: more stand further on; else: some asked for did not fit
 
 
+UNREAD = Page("", 0, None, (), False)  # stands for a page that could not be read, beside others that could
+
+
 class Fact(NamedTuple):
     """What the hub knows beyond messages and keeps across restarts: a role, a ban, a setting, a read mark.
 
@@ -93,7 +96,10 @@ class Sink(Protocol):
         """Take the failure of an `append` or `read`: nothing of it is stored, and nothing will be."""
 
     def pages(self, ticket: object, pages: Sequence[Page]) -> None:
-        """Take the pages of a `read`, in their place among the `stored` of each of their rooms."""
+        """Take the pages of a `read`, in their place among the `stored` of each of their rooms.
+
+        Where only some of them could be read, UNREAD stands for the others.
+        """
 
     def known(self, facts: Sequence[Fact]) -> None:
         """Take the facts that `facts` did not have; nothing was kept until now."""

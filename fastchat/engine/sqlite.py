@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeAlias
 
 from fastchat.config import Config, Durability
-from fastchat.engine.base import Fact, Page, Query, Record, Sink, Stored
+from fastchat.engine.base import UNREAD, Fact, Page, Query, Record, Sink, Stored
 from fastchat.engine.jobs import JOB_BYTES, WRITES, Append, Change, Job, Keep, Read, Release, Tick, Told
 from fastchat.engine.memory import MemoryEngine
 from fastchat.engine.outages import RETRY_MS, Outcomes
@@ -219,6 +219,8 @@ class SqliteEngine:
     def _tell(self, job: Told, outcome: object) -> None:
         sink = self._sink
         assert sink is not None
+        if isinstance(outcome, ProtocolError) and isinstance(job, Read) and job.volatile:
+            outcome = [UNREAD] * len(job.queries)  # rooms in memory do not suffer for the others
         if isinstance(outcome, ProtocolError):
             sink.failed(job.ticket, outcome)
         elif isinstance(job, Keep):

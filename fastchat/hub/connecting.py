@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastchat.engine.base import Page
+from fastchat.engine.base import UNREAD, Page
 from fastchat.engine.pages import weight
 from fastchat.errors import Code, ProtocolError
-from fastchat.hub.joining import abandon, admit, body, enter, query
+from fastchat.hub.joining import abandon, admit, body, enter, query, unread
 from fastchat.hub.limiting import TEXT as RATE_TEXT
 from fastchat.hub.limits import MAX_RESULT, RECOVERY, RESULT_ROOM, RETRY_MS
 from fastchat.hub.moderation import may_connect
@@ -254,6 +254,8 @@ def _answer(session: Session, entry: _Entry, pages: Sequence[Page], now: int) ->
     size = MAX_RESULT - RESULT_ROOM - sum(map(len, bodies.values()))
     for place, (name, page) in enumerate(zip(names, pages, strict=True)):
         try:
+            if page is UNREAD:
+                raise unread(session, name, now)
             room = enter(session, name, None, now)
         except ProtocolError as refusal:
             bodies[name] = _error(refusal)

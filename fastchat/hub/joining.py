@@ -174,6 +174,12 @@ def abandon(session: Session, name: str, now: int) -> None:
     session.hub.drop(room, now)
 
 
+def unread(session: Session, name: str, now: int) -> ProtocolError:
+    """Undo `admit`: the engine has answers, but not for this room; returns the refusal."""
+    abandon(session, name, now)
+    return ProtocolError(Code.STORE_UNAVAILABLE, "the store is not available", retry_ms=RETRY_MS)
+
+
 def body(session: Session, room: Room, page: Page, watch: bool, now: int, size: int = MAX_RESULT) -> bytes:
     """Encode a join result of at most `size` bytes; a longer recovery says `more`."""
     size -= RESULT_ROOM

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fastchat.config import KIB, MIB, Config, Durability, RoomOptions
-from fastchat.engine.base import MAX_PAGE, Fact, Query, Stored
+from fastchat.engine.base import MAX_PAGE, UNREAD, Fact, Query, Stored
 from fastchat.engine.jobs import Tick
 from fastchat.engine.schema import FILE, connect
 from fastchat.engine.writer import AHEAD, MOST_PAGES
@@ -291,6 +291,17 @@ def test_a_damaged_file_leaves_memory_rooms_alone(tmp_path: Path, caplog: pytest
     (tmp_path / FILE).unlink()
     assert rig.append().offset == 1, "somebody has moved it away"
     assert [one.value for one in rig.log.told if one.what in ("known", "moved")] == [[]]
+    rig.close()
+
+
+def test_memory_rooms_are_read_though_others_cannot_be(tmp_path: Path) -> None:
+    damage(tmp_path)
+    rig = opened(tmp_path)
+    rig.append(room=MEMORY)
+    rig.engine.read([Query("lobby", 5), Query(MEMORY, 5)], "both")
+    rig.settle()
+    lobby, memory = next(one.value for one in rig.log.told if one.ticket == "both")
+    assert lobby is UNREAD and offsets(memory) == [1]
     rig.close()
 
 

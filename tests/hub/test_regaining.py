@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fastchat.engine.base import Fact
+from collections.abc import Sequence
+
+from fastchat.broadcast import Wire
+from fastchat.engine.base import UNREAD, Fact, Page, Query
 from fastchat.errors import Code
 from fastchat.hub.sanctions import Sanction, packed
 from fastchat.identity.base import Identity, Role
 from fastchat.protocol.codec import pack
-from fastchat.protocol.messages import Error, Join, Notice
+from fastchat.protocol.messages import Connect, Error, Join, Notice, Result
 from tests.engine.later import LaterEngine
 from tests.hub.court import act, become
 from tests.hub.stage import START, Client, Stage, options
@@ -82,3 +85,22 @@ def test_members_of_a_room_that_is_another_come_back_to_it() -> None:
     stage.flush()
     assert (ada.code, bob.code, dan.code) == (Code.STORE_UNAVAILABLE, Code.STORE_UNAVAILABLE, 0)
     assert "lobby" not in stage.hub.rooms and dan.open and not stage.faults
+
+
+def test_a_room_that_cannot_be_read_keeps_nobody_from_the_others() -> None:
+    engine = LaterEngine(options())
+    stage = Stage(options(), engine=engine)
+    read = engine.inner.read
+
+    def partly(queries: Sequence[Query], ticket: object) -> Sequence[Page]:
+        pages = zip(queries, read(queries, ticket) or (), strict=True)
+        return [UNREAD if query.room == "lobby" else page for query, page in pages]
+
+    engine.inner.read = partly  # type: ignore[method-assign]
+    client = Client(stage, Wire.TCP)
+    client.post(Connect(1, name="ada", rooms={"lobby": None, "den": None}))
+    engine.answer()
+    stage.flush()
+    rooms = client.take(Result)[0].body["rooms"]
+    assert rooms["lobby"]["error"][0] == Code.STORE_UNAVAILABLE and rooms["den"]["members"] == 1
+    assert list(client.session.rooms) == list(stage.hub.rooms) == ["den"] and not stage.faults
