@@ -1,7 +1,7 @@
 """Guests who are muted or slow and come back as somebody else: for a while that goes on.
 
 Invariant: it goes on only for who comes from the same address within KEEP_MS, and only as long as it counts
-for the name that left; nothing of it is kept. Behind a proxy of ours, where all have one address, it does not.
+for the name that left; nothing of it is kept. It does not behind a proxy of ours, where all have one address.
 """
 
 from __future__ import annotations

@@ -144,6 +144,9 @@ class Hub:
         """Say BYE 102 to everybody, now and from now on."""
         self.draining = True
         self.marks.flush(now, last=True)
+        refusal = ProtocolError(Code.DRAINING, "the server is going down", retry_ms=after_ms)
+        for screen in [room.screen for room in self.rooms.values() if room.screen is not None]:
+            screen.give_up(refusal)
         for session in list(self.sessions):
             session.bye(Code.DRAINING, "the server is going down", now, after_ms)
         self.seen.flush(now, last=True)

@@ -152,6 +152,12 @@ class Screen:
             command = command._replace(data=with_texts(command.data, passed))
         return command, next((one.flagged for one in outcomes if one.flagged), "")
 
+    def give_up(self, refusal: ProtocolError) -> None:
+        """Answer all that waits: its senders will be gone before the hook has judged."""
+        for one in self._waiting:
+            if not one.session.closing:
+                one.session.error(one.command.id, refusal)
+
     def _release(self, room: Room, now: int) -> None:
         """Go on with all that have nothing before them that still waits."""
         waiting = self._waiting

@@ -368,3 +368,18 @@ def test_a_hook_alone_asks_nothing_of_states() -> None:
     stage, _ = judged()
     ada = stage.join("ada")[0]
     assert ada.ask(State, "lobby", pack({"away": "bad"})) == {}
+
+
+def test_a_server_that_goes_down_answers_what_the_hook_has() -> None:
+    stage, judge = judged()
+    ada, bob = stage.join("ada", "bob")
+    ada.post(Publish(2, "lobby", pack(1)), Publish(3, "lobby", pack(2)))
+    bob.post(Publish(4, "lobby", pack(3)))
+    bob.close()
+    stage.hub.drain(stage.now, 5000)
+    stage.flush()
+    refused = [(one.id, one.code, one.retry_ms) for one in ada.got if isinstance(one, Error)]
+    assert refused == [(2, Code.DRAINING, 5000), (3, Code.DRAINING, 5000)] and ada.code == Code.DRAINING
+    for _ in range(3):
+        judge.say(stage)
+    assert not stage.faults and not stage.engine.bytes and "lobby" not in stage.hub.rooms
