@@ -100,8 +100,7 @@ def connect(session: Session, command: Connect, now: int) -> None:
     user = hub.users.seat(session, claim.name)
     if hub.limiting is not None:
         hub.limiting.come(session)
-    if hub.moderation.rules:
-        hub.moderation.come(session, now)
+    hub.moderation.come(session, now)
     hub.expiry.add(session)
     hub.blocks.add(user, claim.blocks)
     secret = hub.resumes.issue(session, claim.shown)
@@ -244,8 +243,7 @@ def _within_limits(session: Session, reading: bool, now: int) -> None:
 
 def _error(refusal: ProtocolError) -> bytes:
     """Say what ERROR would, from its code on."""
-    retry_ms = refusal.retry_ms or RETRY_MS
-    opts = {"retry_ms": retry_ms} if refusal.code.temporary else {}
+    opts = {"retry_ms": refusal.retry_ms or RETRY_MS} if refusal.code.temporary else {}
     return pack({"error": [refusal.code, refusal.text, opts]})
 
 
