@@ -281,19 +281,17 @@ def _give_up(session: Session, entry: _Entry, refusal: ProtocolError, now: int) 
 
 
 def _about(session: Session, command: Connect, secret: str, now: int) -> dict[str, object]:
-    hub = session.hub
-    config = hub.config
-    expires = session.identity.expires
+    hub, expires = session.hub, session.identity.expires
     return ({"expires": expires} if expires else {}) | {
         "version": min(command.version, VERSION),
         "user": session.user.name,
         "session": secret,
         "node": hub.node,
         "time": now,
-        "ping_ms": config.ping_ms,
+        "ping_ms": hub.config.ping_ms,
         "limits": {
-            "max_frame": config.max_frame,
-            "rooms": config.max_rooms,
+            "max_frame": hub.config.max_frame,
+            "rooms": hub.config.max_rooms,
             **(NO_RATE if hub.limiting is None else hub.limiting.about(session)),
         },
         "features": FEATURES,
