@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fastchat.engine import changes, memory
+from fastchat.engine.edits import Edits
 from fastchat.engine.memory import MemoryEngine
 from fastchat.hub import joining, people, publishing
 from fastchat.protocol.messages import Bye, Change, Gap, Message, PresencePush, Push, Result
@@ -256,7 +257,7 @@ def test_a_planted_fault_is_caught(
 
 
 def test_edits_that_outlive_their_message_are_caught(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(memory, "edit_head", lambda target: b"none begins so")
+    monkeypatch.setattr(Edits, "of", lambda edits, target: ())
     world = World(7, 3, rooms=1)  # so few that somebody deletes what they have edited
     with pytest.raises(Broken) as caught:
         world.run(STEPS)
