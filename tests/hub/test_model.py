@@ -123,6 +123,10 @@ class HubMachine(RuleBasedStateMachine):
         if holder is not None:
             assert isinstance(answer, Error) and answer.code == Code.NAME_TAKEN
             self.blocks[seat] = set()
+            refused = self.seats[seat]
+            if refused is not None and refused.session.refused >= 5:  # soon it would get BYE
+                refused.close()
+                self.gone(seat)
             return
         assert answer["user"] == name
         self.names[seat] = name
