@@ -1,7 +1,7 @@
 """Guests who are muted or slow and come back as somebody else: for a while that goes on.
 
 Invariant: it goes on only for who comes from the same address within KEEP_MS, and only as long as it counts
-for the name that left; nothing of it is kept. It does not behind a proxy of ours, where all have one address.
+for the name that left; nothing of it is kept. It does not where many have one address (`Peer.shared`).
 """
 
 from __future__ import annotations
@@ -63,6 +63,6 @@ class Formers:
 
 def _origin(session: Session) -> str:
     """Where a guest comes from; "" where that says nothing of who it is."""
-    if session.peer.reserved or not session.identity.id.startswith(GUEST_ID):
+    if session.peer.shared or not session.identity.id.startswith(GUEST_ID):
         return ""
     return network_of(session.peer.address)

@@ -242,21 +242,20 @@ def _messages(options: RoomOptions, config: Config) -> Limit:
 
 
 def _origin(session: Session) -> str:
-    """Where a guest comes from; "" for who has a token: that tells better who they are."""
+    """Where a guest comes from; "" for who has a token: that tells better who they are.
+
+    Where many have one address it is the name as well.
+    """
     if session.identity.id.startswith(TOKEN_ID):
         return ""
-    return network_of(session.peer.address) or "unix"
+    network = network_of(session.peer.address) or "unix"
+    return f"{session.user.key} {network}" if session.peer.shared else network
 
 
 def _name(session: Session) -> str:
-    """What a conduct is remembered by: a guest's address, for any name is as good as another.
-
-    Behind a proxy of ours everybody has the same address, so there it is the name as well.
-    """
+    """What a conduct is remembered by: a guest's address, for any name is as good as another."""
     origin = _origin(session)
-    if not origin:
-        return session.user.id
-    return f"{session.user.key} {origin}" if session.peer.reserved else f"@{origin}"
+    return f"@{origin}" if origin else session.user.id
 
 
 # What each command costs, besides those that all members get: `publishing.may_speak` sees to these. LEAVE,

@@ -52,6 +52,7 @@ class Peer:
     secure: bool
     reserved: bool = False  # never refused for load
     accepted: float = 0.0  # when: seconds of a clock of which only the order counts
+    shared: bool = False  # many people come from this address: it does not tell them apart
 
 
 class Session:

@@ -118,8 +118,11 @@ class Caps:
         """What to count under; "" where no limit per address holds."""
         if not address or not self._per_network:
             return ""
-        key = network_of(address)
-        host = ipaddress.ip_address(key.partition("/")[0])
-        if any(host in network for network in self._exempt):
-            return ""
-        return key
+        return "" if self.exempt(address) else network_of(address)
+
+    def exempt(self, address: str) -> bool:
+        """Whether many may come from this address; a Unix socket has none."""
+        if not address:
+            return True
+        host = ipaddress.ip_address(network_of(address).partition("/")[0])
+        return any(host in network for network in self._exempt)

@@ -144,7 +144,8 @@ class Front(asyncio.Protocol):
         kind = "unix" if not self._address else "tcp" if wire is Wire.TCP else "ws"
         reserved = not self._address or self._address in wiring.reserved
         raw = not secure and wiring.config.backend == "raw"
-        peer = Peer(self._address, kind, secure, reserved, self._opened)
+        shared = reserved or wiring.caps.exempt(self._address)
+        peer = Peer(self._address, kind, secure, reserved, self._opened, shared)
         connection.begin(self._opened, wire, peer, raw)
         del self._transport
         if first:

@@ -475,7 +475,7 @@ def test_id_0_asks_for_no_result_but_errors_come() -> None:
 def newcomer(stage: Stage, name: str, address: str, reserved: bool = False) -> Any:
     """A guest who comes from an address."""
     one = stage.new()
-    one.session.peer = Peer(address, "tcp", False, reserved)
+    one.session.peer = Peer(address, "tcp", False, reserved, shared=reserved)
     one.connect(name)
     one.ask(Join, "lobby")
     return one

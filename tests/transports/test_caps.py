@@ -105,3 +105,11 @@ def test_a_set_of_networks(address: str, inside: bool) -> None:
     networks = Networks(("10.0.0.0/8", "2001:db8::5", "fe80::/10"))
     assert (address in networks) is inside
     assert address not in Networks(())
+
+
+@pytest.mark.parametrize(
+    "address, many",
+    [("", True), ("127.0.0.1", True), ("192.0.2.7", False), ("::1", True), ("2001:db8::1", False)],
+)
+def test_where_many_have_one_address(address: str, many: bool) -> None:
+    assert Caps(10, 0, ("127.0.0.0/8", "::1/128")).exempt(address) is many
