@@ -124,5 +124,6 @@ class Caps:
         """Whether many may come from this address; a Unix socket has none."""
         if not address:
             return True
-        host = ipaddress.ip_address(network_of(address).partition("/")[0])
+        key = network_of(address)  # of an IPv4 address within IPv6 that address
+        host = ipaddress.ip_address(address.partition("%")[0] if ":" in key else key)
         return any(host in network for network in self._exempt)
