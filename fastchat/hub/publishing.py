@@ -212,7 +212,8 @@ def stored(ticket: Pending, place: Stored) -> None:
     try:
         ticket.deliver(ticket, room, place)
     finally:
-        ticket.session.hub.drop(room, ticket.session.hub.now)
+        if not room.busy:  # else it stays in any case
+            ticket.session.hub.drop(room, ticket.session.hub.now)
 
 
 def failed(ticket: Pending, refusal: ProtocolError) -> None:
