@@ -15,12 +15,13 @@ from fastchat.engine.keys import digest
 from fastchat.engine.logs import ENTRY_BYTES, Log, Row
 from fastchat.engine.pages import weight
 from fastchat.engine.store import Store
-from fastchat.protocol.codec import NIL
+from fastchat.protocol.codec import EMPTY, NIL
 
 Outcome: TypeAlias = Stored | list[Page | None] | None
 
 READ_BYTES = 100  # bytes charged per entry read besides its data: reading short ones takes its time too
 
+_EMPTY = bytearray(EMPTY)  # of most messages; nobody changes it
 _new = tuple.__new__  # a NamedTuple's own __new__ takes twice as long
 
 
@@ -127,7 +128,8 @@ class Batch:
         log.head = offset = log.head + 1
         if log.count_limit:
             log.bytes += len(data) + len(opts) + ENTRY_BYTES
-            self._rows.append((log.id, offset, now, user, author, data, opts, expires, target))
+            bare = _EMPTY if opts == EMPTY else bytearray(opts)
+            self._rows.append((log.id, offset, now, user, author, bytearray(data), bare, expires, target))
         else:
             if log.oldest < offset:  # it kept something once
                 self._logs.empty(log)

@@ -27,7 +27,9 @@ RETRY_MS = 10_000  # what a reader is told to wait who would get a page with a h
 
 LOG = logging.getLogger(__name__)
 
-Row: TypeAlias = tuple[int, int, int, str, str, bytes, bytes, int, int]  # of `messages`
+# Of `messages`. Blobs are bytearrays: of every bytes that is bound, sqlite3 asks whether somebody has
+# registered an adapter, and the AttributeError inside that question costs more than the copy.
+Row: TypeAlias = tuple[int, int, int, str, str, bytearray, bytearray, int, int]
 
 CHUNK = 32  # rows in one statement: each statement lets go of the interpreter, and under load waits for it
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
