@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub.addresses import network_of
 from fastchat.hub.formers import noted
 from fastchat.hub.removing import expel, expel_others
 from fastchat.hub.roles import proved
@@ -22,18 +23,16 @@ from fastchat.hub.sanctions import (
     CAP,
     LOCKED,
     SLOW,
-    TOKEN_ID,
     USER,
     Op,
     Rules,
     Sanction,
-    network_of,
     packed,
     packed_op,
     subjects,
 )
 from fastchat.hub.users import User
-from fastchat.identity.base import Role
+from fastchat.identity.base import TOKEN_ID, Role
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import Moderate
 

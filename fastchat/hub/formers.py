@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from fastchat.hub.addresses import network_of
 from fastchat.hub.limits import RESUME_MS
-from fastchat.hub.sanctions import GUEST_ID
 from fastchat.hub.users import User
+from fastchat.identity.base import GUEST_ID
 
 if TYPE_CHECKING:
     from fastchat.hub.session import Session

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 TEXT = "more than one user may do in this time"
 SILENT_TEXT = "too much for too long: nothing of yours passes for a while"
 
-TOKEN_ID = "t:"  # how the `Identity.id` of who has shown a token begins
 
 Charge: TypeAlias = "Callable[[Limiting, Session, Any, int], int]"
 
@@ -246,7 +245,7 @@ def _origin(session: Session) -> str:
 
     Where many have one address it is the name as well.
     """
-    if session.identity.id.startswith(TOKEN_ID):
+    if not session.identity.guest:
         return ""
     network = network_of(session.peer.address) or "unix"
     return f"{session.user.key} {network}" if session.peer.shared else network

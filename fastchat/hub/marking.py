@@ -17,7 +17,7 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.facts import Facts
 from fastchat.hub.limits import MARK_MS, MAX_GUEST_MARKS, MAX_MARKS
 from fastchat.hub.lots import Lots
-from fastchat.hub.sanctions import GUEST_ID
+from fastchat.identity.base import GUEST_ID
 from fastchat.protocol.codec import notice, pack, result, unpack
 from fastchat.protocol.messages import Mark
 

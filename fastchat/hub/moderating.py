@@ -13,8 +13,8 @@ from fastchat.errors import Code, ProtocolError
 from fastchat.hub.acts import ACTS, Act, Deed
 from fastchat.hub.reading import INTERNAL
 from fastchat.hub.roles import EVERYWHERE, role_of, role_of_key
-from fastchat.hub.sanctions import GUEST_ID
 from fastchat.hub.users import User
+from fastchat.identity.base import GUEST_ID
 from fastchat.protocol.codec import EMPTY, notice, pack, result_raw
 from fastchat.protocol.messages import Moderate
 from fastchat.protocol.names import fold, user_name

@@ -16,10 +16,10 @@ from fastchat.hub.facts import Facts
 from fastchat.hub.formers import Formers, noted
 from fastchat.hub.limits import EXPIRE_MOST, RESUME_MS, RETRY_MS
 from fastchat.hub.roles import EVERYWHERE, role_in, role_of
-from fastchat.hub.sanctions import GUEST_ID, KINDS, USER, Rules, Sanction, subjects
+from fastchat.hub.sanctions import KINDS, USER, Rules, Sanction, subjects
 from fastchat.hub.spans import span
 from fastchat.hub.users import User
-from fastchat.identity.base import Identity, Role
+from fastchat.identity.base import GUEST_ID, Identity, Role
 
 if TYPE_CHECKING:
     from fastchat.hub.room import Room

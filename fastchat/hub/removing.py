@@ -9,10 +9,11 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fastchat.errors import Code, ProtocolError
+from fastchat.hub.addresses import network_of
 from fastchat.hub.joining import depart, stop_waiting
 from fastchat.hub.moderation import is_banned, may_connect
 from fastchat.hub.roles import role_of
-from fastchat.hub.sanctions import ADDRESS, IDENTITY, network_of
+from fastchat.hub.sanctions import ADDRESS, IDENTITY
 from fastchat.identity.base import Role
 from fastchat.protocol.codec import notice
 

@@ -6,17 +6,15 @@ So a server that starts again and takes all facts has the rules of the one befor
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from fastchat.engine.base import Fact
-from fastchat.identity.base import Role
+from fastchat.hub.addresses import network_of
+from fastchat.identity.base import TOKEN_ID, Role
 from fastchat.protocol.codec import pack
 from fastchat.protocol.values import load
 
-IPV6_NETWORK = 64  # bits: so much of an IPv6 address one customer has at least
 KINDS = ("role", "ban", "mute", "room")  # of facts that are rules
-GUEST_ID, TOKEN_ID = "g:", "t:"  # what an `Identity.id` begins with; that of a guest ends with its bearer
 USER, IDENTITY, ADDRESS = "u:", "i:", "a:"  # what the subject of a ban or mute begins with
 SLOW, LOCKED, CAP = "slow", "locked", "members"  # subjects of the kind "room"
 
@@ -111,16 +109,6 @@ def unpacked(value: bytes) -> Sanction:
 def packed_op(op: Op) -> bytes:
     """Encode the value of a fact."""
     return pack([int(op.role), op.user, op.by])
-
-
-def network_of(address: str) -> str:
-    """Return what an address is banned as: itself, or for IPv6 its /64; "" for a Unix socket."""
-    if ":" not in address:
-        return address
-    parsed = IPv6Address(address.partition("%")[0])
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((parsed, IPV6_NETWORK), strict=False))
 
 
 def subjects(key: str, identity: str, address: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from fastchat.hub.facts import Facts
 from fastchat.hub.limits import MAX_LISTED, MAX_SEEN, SEEN_MS
 from fastchat.hub.lots import Lots
 from fastchat.hub.users import User, Users
+from fastchat.identity.base import TOKEN_ID
 from fastchat.protocol.codec import pack, unpack
 from fastchat.protocol.names import fold, user_name
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
 KIND = "seen"
-TOKEN = "t:"  # how the `Identity.id` of somebody with a token begins: guests are others tomorrow
 
 
 class LastSeen(NamedTuple):
@@ -49,7 +49,7 @@ class Seen:
     def left(self, session: Session, now: int) -> None:
         """Note that a session has ended, the user's last one if it counts."""
         user = session.user
-        if user.id.startswith(TOKEN) and not session.identity.hidden and not _shown(user):
+        if user.id.startswith(TOKEN_ID) and not session.identity.hidden and not _shown(user):
             self._lots.put("", user.key, pack([user.name, now]))
 
     def flush(self, now: int, last: bool = False) -> None:

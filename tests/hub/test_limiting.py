@@ -12,9 +12,9 @@ from fastchat.broadcast import Wire
 from fastchat.config import Config, RoomOptions
 from fastchat.errors import Code
 from fastchat.hub.ladder import CALM_MS, LADDER, Standing
-from fastchat.hub.limiting import SILENT_TEXT, TEXT, TOKEN_ID
+from fastchat.hub.limiting import SILENT_TEXT, TEXT
 from fastchat.hub.limits import MISTAKES, MOST_PAUSE_MS, TIDY_MS
-from fastchat.identity.base import Identity
+from fastchat.identity.base import TOKEN_ID, Identity
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import (
     Block,

@@ -12,8 +12,8 @@ from fastchat.config import Config
 from fastchat.engine.base import Fact
 from fastchat.errors import Code, ProtocolError
 from fastchat.hub import acts, facts, moderation, refusals
+from fastchat.hub.addresses import network_of
 from fastchat.hub.moderation import Moderation
-from fastchat.hub.sanctions import network_of
 from fastchat.identity.base import Role
 from fastchat.protocol.codec import pack
 from fastchat.protocol.messages import (
