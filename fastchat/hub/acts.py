@@ -76,6 +76,13 @@ class Deed:
         """Whom it is about, if they are here."""
         return self.hub.users.get(self.key)
 
+    def sanctions(self, kind: str) -> Mapping[str, Sanction]:
+        """The bans or mutes that are known there, by subject."""
+        rules = self.rules
+        if rules is None:
+            return {}
+        return rules.bans if kind == "ban" else rules.mutes
+
     def until(self) -> int:
         """When it ends, 0 for never."""
         seconds = self.command.seconds
@@ -120,8 +127,7 @@ def _sanction(deed: Deed, kind: str, networks: list[str]) -> Sequence[Fact]:
     value = Sanction(deed.until(), deed.role, deed.key, deed.session.user.name, command.reason or "")
     identity = target.id if target is not None else TOKEN_ID + owner if owner else ""
     under = [*subjects(deed.key, identity), *(ADDRESS + one for one in networks)]
-    rules = deed.rules
-    known = {} if rules is None else rules.bans if kind == "ban" else rules.mutes
+    known = deed.sanctions(kind)
     for subject in under:
         _not_above(deed, known.get(subject))
     most = MAX_SANCTIONS if deed.room else MAX_SANCTIONS_EVERYWHERE
@@ -180,8 +186,7 @@ def _plan_unmute(deed: Deed) -> Sequence[Fact]:
 
 
 def _lift(deed: Deed, kind: str) -> Sequence[Fact]:
-    rules = deed.rules
-    known = {} if rules is None else rules.bans if kind == "ban" else rules.mutes
+    known = deed.sanctions(kind)
     found = [Fact(kind, deed.room, subject, b"") for subject, one in known.items() if one.user == deed.key]
     if not found:
         raise _bad("user", f"there is no {kind} of them here")
@@ -192,7 +197,7 @@ def _lift(deed: Deed, kind: str) -> Sequence[Fact]:
 
 def _not_above(deed: Deed, known: Sanction | None) -> None:
     """Raise ProtocolError FORBIDDEN where somebody of a higher role has decided otherwise, and it counts."""
-    if known is not None and known.rank > deed.role and (not known.until or known.until > deed.now):
+    if known is not None and known.binds(deed.role, deed.now):
         raise ProtocolError(Code.FORBIDDEN, "somebody of a higher role has decided that", field="user")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from fastchat.engine import changes
 from fastchat.engine.base import Record, Stored
 from fastchat.errors import ProtocolError
 from fastchat.hub.flagging import flagging
@@ -22,7 +23,7 @@ from fastchat.protocol.names import emoji_name
 if TYPE_CHECKING:
     from fastchat.hub.session import Session
 
-KINDS = {Edit: "edit", Delete: "delete", React: "react"}
+KINDS = {Edit: changes.EDIT, Delete: changes.DELETE, React: changes.REACT}
 
 
 def edit(session: Session, command: Edit, now: int) -> None:
