@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from fastchat.config import Config, Durability
 from fastchat.engine.base import UNREAD, Fact, Page, Query, Record, Sink, Stored
-from fastchat.engine.jobs import JOB_BYTES, Append, Change, Job, Keep, Read, Release, Tick, Told
+from fastchat.engine.jobs import JOB_BYTES, WRITES, Append, Change, Job, Keep, Read, Release, Tick, Told
 from fastchat.engine.memory import MemoryEngine
 from fastchat.engine.outages import RETRY_MS, Outcomes
 from fastchat.engine.store import Store
@@ -199,17 +199,17 @@ class SqliteEngine:
     def _told(self, outcomes: Outcomes) -> None:
         """Tell the outcomes of a batch, on the loop's thread."""
         assert self._sink is not None
-        stored, rooms = self._sink.stored, self._held
+        stored = self._sink.stored
         for job, outcome in outcomes:
-            self.bytes -= job[1]  # its charge
+            self.bytes -= job.charge
             self.jobs -= 1
-            if type(job) is Append or type(job) is Change:
-                held = rooms.get(job.room)
+            if isinstance(job, WRITES):
+                held = self._held.get(job.room)
                 if held is not None:
                     held.waiting -= 1
             try:
                 if type(outcome) is Stored:
-                    stored(job[0], outcome)  # its ticket
+                    stored(job.ticket, outcome)
                 else:
                     self._tell(job, outcome)
             except Exception as fault:  # one that cannot be told must not keep the others from it

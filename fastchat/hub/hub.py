@@ -235,10 +235,7 @@ class Hub:
 
     def stored(self, ticket: object, stored: Stored) -> None:
         assert isinstance(ticket, publishing.Pending)
-        try:  # as `_later` does, without its calls: this is every message of every room that lasts
-            publishing.stored(ticket, stored)
-        except Exception as fault:
-            self._broken(ticket.session, ticket.command, fault)
+        self._later(ticket.session, ticket.command, publishing.stored, ticket, stored)
 
     def failed(self, ticket: object, error: ProtocolError) -> None:
         if isinstance(ticket, publishing.Pending):
@@ -281,12 +278,9 @@ class Hub:
         try:
             act(*arguments)
         except Exception as fault:
-            self._broken(session, command, fault)
-
-    def _broken(self, session: Session, command: Any, fault: Exception) -> None:
-        self.report(type(command).__name__, fault)
-        if session.phase is not Phase.CLOSING:
-            session.error(command.id, INTERNAL)
+            self.report(type(command).__name__, fault)
+            if session.phase is not Phase.CLOSING:
+                session.error(command.id, INTERNAL)
 
 
 def _portion(items: list[bytes]) -> tuple[list[bytes], list[bytes]]:

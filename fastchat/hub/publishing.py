@@ -212,8 +212,7 @@ def stored(ticket: Pending, place: Stored) -> None:
     try:
         ticket.deliver(ticket, room, place)
     finally:
-        if not room.busy:  # else it stays in any case
-            ticket.session.hub.drop(room, ticket.session.hub.now)
+        ticket.session.hub.drop(room, ticket.session.hub.now)
 
 
 def failed(ticket: Pending, refusal: ProtocolError) -> None:
