@@ -149,12 +149,14 @@ class Config:
 
     drain_seconds: float = 10.0  # how long SIGTERM or Ctrl-C may take
 
+    def namespace(self, room: str) -> str:
+        """The namespace whose options hold in the room: its own, or "default"."""
+        name, colon, _ = room.partition(":")
+        return name if colon and name in self.rooms else "default"
+
     def room(self, name: str) -> RoomOptions:
         """The options of the room's namespace, or those of "default"."""
-        namespace, colon, _ = name.partition(":")
-        if colon and namespace in self.rooms:
-            return self.rooms[namespace]
-        return self.rooms.get("default", DEFAULT_ROOM)
+        return self.rooms.get(self.namespace(name), DEFAULT_ROOM)
 
 
 DEFAULT_ROOM = RoomOptions()

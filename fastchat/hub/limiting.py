@@ -53,13 +53,13 @@ class Limiting:
     """The limits of one server, and the conduct of those who went over them and left."""
 
     __slots__ = (
-        "messages", "states", "joins", "reads", "mistakes", "refused", "climbed", "_namespaces",
+        "messages", "states", "joins", "reads", "mistakes", "refused", "climbed", "_config",
         "_refusal", "_silence", "_conducts", "_limits", "_most_reserved", "_turn", "_tidy_at",
     )  # fmt: skip
 
     def __init__(self, config: Config) -> None:
         rooms = {"default": config.room("default"), **config.rooms}
-        self._namespaces = config.rooms
+        self._config = config
         self.messages = {name: _messages(options, config) for name, options in rooms.items()}
         self.states = {
             name: Limit(options.state_rate, options.state_rate * STATE_SECONDS)
@@ -80,14 +80,9 @@ class Limiting:
         self._turn = 0
         self._tidy_at = 0
 
-    def namespace(self, room: str) -> str:
-        """Name the namespace whose limits hold in the room."""
-        name, colon, _ = room.partition(":")
-        return name if colon and name in self._namespaces else "default"
-
     def of(self, room: str) -> Limit:
         """The limit of messages in a room."""
-        return self.messages[self.namespace(room)]
+        return self.messages[self._config.namespace(room)]
 
     def about(self, session: Session) -> dict[str, int | float]:
         """Tell what CONNECT's result says: messages a second and at once, where no namespace says more."""
@@ -266,7 +261,7 @@ def _direct(limiting: Limiting, session: Session, command: Direct | Signal, now:
 
 
 def _state(limiting: Limiting, session: Session, command: State | Mark | Moderate, now: int) -> int:
-    return limiting.tell(session, limiting.states[limiting.namespace(command.room)], now)
+    return limiting.tell(session, limiting.states[session.hub.config.namespace(command.room)], now)
 
 
 def _refresh(limiting: Limiting, session: Session, command: Refresh, now: int) -> int:
